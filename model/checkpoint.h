@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opens a model: a .safetensors file, a folder with model.safetensors(.index.json), a .gguf file or
+ * the first part of a split GGUF. The kind is found by content, never by the extension. Reads are
+ * positioned; memory is bounded by the header. Every range was checked against the file sizes. */
+#ifndef TM_MODEL_CHECKPOINT_H
+#define TM_MODEL_CHECKPOINT_H
+
+#include "crypto/digest.h"
+#include "model/inventory.h"
+
+struct tm_checkpoint;
+
+/* Errors: TM_E_NOT_FOUND, TM_E_MALFORMED, TM_E_INCOMPATIBLE (a type or version we cannot read). */
+tm_status tm_checkpoint_open(const char *path, struct tm_checkpoint **out,
+                             struct tm_err *err) TM_MUST_USE;
+void tm_checkpoint_close(struct tm_checkpoint **checkpoint);
+const struct tm_inventory *tm_checkpoint_inventory(const struct tm_checkpoint *checkpoint);
+const char *tm_checkpoint_path(const struct tm_checkpoint *checkpoint);
+
+/* bytes at offset within tensor `index`, in its own dtype. Thread-safe. */
+tm_status tm_checkpoint_read(struct tm_checkpoint *checkpoint, size_t index, uint64_t offset,
+                             void *out, size_t bytes, struct tm_err *err) TM_MUST_USE;
+/* SHA-256 of the tensor's row-major little-endian bytes. */
+tm_status tm_checkpoint_hash(struct tm_checkpoint *checkpoint, size_t index,
+                             struct tm_digest *out, struct tm_err *err) TM_MUST_USE;
+/* A whole attachment (<= 256 MiB) appended to out. */
+tm_status tm_checkpoint_attachment(struct tm_checkpoint *checkpoint, size_t index,
+                                   struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
+/* Whether `path` is, or lies inside, one of the inputs (same file, link to it, same folder): an
+ * output must never be one. */
+bool tm_checkpoint_is_input(const struct tm_checkpoint *checkpoint, const char *path);
+
+#endif
