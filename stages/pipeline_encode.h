@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Encoding side of the pipeline, the preflight of a tensor, the golden self-test and the speed
+ * measure of an encoder. Not linked into the edge program. */
+#ifndef TM_STAGES_PIPELINE_ENCODE_H
+#define TM_STAGES_PIPELINE_ENCODE_H
+
+#include "crypto/digest.h"
+#include "stages/pipeline.h"
+
+/* Appends the encoded block to out. values[rows * cols] must be finite and on the grid's range:
+ * TM_E_REFUSED names the row and column otherwise (tm_pipeline_fits tells before). Same bytes for
+ * every kernel, compiler and number of threads. Thread-safe. */
+tm_status tm_pipeline_encode(const struct tm_pipeline *pipeline, struct tm_block_shape shape,
+                             const float *values, struct tm_buf *out,
+                             struct tm_err *err) TM_MUST_USE;
+tm_status tm_pipeline_encode_bytes(const struct tm_pipeline *pipeline, struct tm_view bytes,
+                                   struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
+
+/* Why a block cannot go through a pipeline without breaking its promise (each value within one step
+ * of its group): not finite, or a scale that float16 cannot hold. */
+enum tm_unfit { TM_FITS, TM_UNFIT_NAN, TM_UNFIT_INF, TM_UNFIT_SCALE_RANGE };
+enum tm_unfit tm_pipeline_fits(const struct tm_pipeline *pipeline, struct tm_block_shape shape,
+                               const float *values);
+const char *tm_unfit_text(enum tm_unfit unfit); /* "holds NaN", ... for messages */
+
+/* Error of decoded against source values in a fixed order (eight lanes, lane i takes elements
+ * i mod 8, lanes added pairwise): same doubles everywhere. Sums are added over blocks in order. */
+struct tm_block_error {
+    double squared_error; /* sum (y - x)^2 */
+    double squared_norm;  /* sum x^2 */
+    double max_abs;       /* max |y - x| */
+};
+void tm_block_measure(const float *source, const float *decoded, size_t count,
+                      struct tm_block_error *out);
+
+/* Golden self-test: encodes fixed pseudo-random inputs with every stage under the current kernel and
+ * compares the SHA-256 of all outputs with the digest compiled in (also in tests/vectors). TM_E_VERIFY
+ * when it differs: this build must not join a mesh. out may be NULL. */
+tm_status tm_selftest(struct tm_digest *out, struct tm_err *err) TM_MUST_USE;
+/* Digest over the names, versions and golden vectors of all encoders: what nodes announce. */
+struct tm_digest tm_encoders_digest(void);
+/* Weights a second of a pipeline on this machine, one thread, measured for about 20 ms. */
+uint64_t tm_pipeline_speed(const struct tm_pipeline *pipeline);
+
+#endif
