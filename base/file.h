@@ -8,6 +8,10 @@
 
 #define TM_PATH_MAX 4096
 
+/* Fills err from an errno value: status, reason and hint in words that do not depend on the locale
+ * (ENOENT is TM_E_NOT_FOUND, a full disk says "no space left ..."). Returns the status. */
+tm_status tm_err_set_os(struct tm_err *err, int code, const char *where, const char *what);
+
 /* ---- reading ---- */
 
 /* Appends the whole regular file to out; TM_E_LIMIT when it is larger than out allows. */
@@ -25,7 +29,8 @@ tm_status tm_file_read_at(struct tm_file_in *file, uint64_t offset, void *out, s
 
 /* ---- writing ---- */
 
-/* A file that appears under its name only at commit, whole and synced. */
+/* A file that appears under its name only at commit, whole and synced. At most 64 at a time in a
+ * process. Programs ignore SIGXFSZ, so that a file size limit is an error here and not their end. */
 struct tm_file_out;
 /* Makes PATH's folder entry "PATH.tmp-XXXXXX"; mode e.g. 0644 or 0600. An existing target must be a
  * regular file (not a symbolic link, folder or device). */
@@ -59,6 +64,7 @@ struct tm_dir_list {
 };
 tm_status tm_dir_list(const char *path, struct tm_dir_list *out, struct tm_err *err) TM_MUST_USE;
 void tm_dir_list_free(struct tm_dir_list *list);
+/* Removes a folder and all in it, never following links; an absent one is TM_OK. */
 tm_status tm_dir_remove_tree(const char *path, struct tm_err *err) TM_MUST_USE;
 
 bool tm_path_exists(const char *path); /* follows links */
@@ -68,7 +74,7 @@ bool tm_path_is_link(const char *path); /* the path itself is a symbolic link */
 bool tm_path_same(const char *a, const char *b);
 /* dir + "/" + name into out[TM_PATH_MAX]; TM_E_LIMIT when too long. */
 tm_status tm_path_join(char *out, const char *dir, const char *name) TM_MUST_USE;
-/* The last component, borrowed from path. */
+/* What follows the last '/', borrowed from path; all of path without one. */
 const char *tm_path_base(const char *path);
 /* The folder part into out[TM_PATH_MAX] ("." when there is none). */
 tm_status tm_path_dir(char *out, const char *path) TM_MUST_USE;

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading and atomic writing; folders and paths are in path.c. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+
+/* ---- errors of the system ---- */
+
+static const struct {
+    int code;
+    tm_status status;
+    const char *why;
+    const char *hint;
+} os_errors[] = {
+    {ENOENT, TM_E_NOT_FOUND, "no such file or folder", "check the path"},
+    {ENOTDIR, TM_E_NOT_FOUND, "a part of the path is not a folder", "check the path"},
+    {EACCES, TM_E_IO, "permission denied", "check the owner and the mode"},
+    {EPERM, TM_E_IO, "operation not permitted", "check the owner and the mode"},
+    {EROFS, TM_E_IO, "the file system is read-only", "choose another place"},
+    {ENOSPC, TM_E_IO, "no space left on the file system", "free space or choose another place"},
+    {EDQUOT, TM_E_IO, "no space left within the disk quota", "free space or choose another place"},
+    {EFBIG, TM_E_IO, "no space left within the largest allowed file size",
+     "raise the file size limit (ulimit -f) or choose another place"},
+    {EISDIR, TM_E_USAGE, "it is a folder", "name a file"},
+    {ELOOP, TM_E_USAGE, "it is or passes a symbolic link that is not followed",
+     "name the real path"},
+    {ENAMETOOLONG, TM_E_LIMIT, "the name is too long", "choose a shorter name"},
+    {EMFILE, TM_E_LIMIT, "too many open files", "raise the limit of open files (ulimit -n)"},
+    {ENFILE, TM_E_LIMIT, "too many open files on this system", ""},
+    {ENOMEM, TM_E_NOMEM, "out of memory", ""},
+    {EIO, TM_E_IO, "the device reports an input/output error", "check the disk"},
+};
+
+tm_status tm_err_set_os(struct tm_err *err, int code, const char *where, const char *what)
+{
+    for (size_t i = 0; i < sizeof os_errors / sizeof os_errors[0]; i++) {
+        if (os_errors[i].code == code) {
+            return tm_err_set(err, os_errors[i].status, where, what, os_errors[i].hint, "%s",
+                              os_errors[i].why);
+        }
+    }
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    tm_status status = tm_err_set(err, TM_E_IO, where, what, NULL, "%s (errno %d)",
+                                  c != (locale_t)0 ? strerror_l(code, c) : "system error", code);
+    if (c != (locale_t)0) {
+        freelocale(c);
+    }
+    return status;
+}
+
+static tm_status no_memory(struct tm_err *err, const char *path, const char *what)
+{
+    return tm_err_set(err, TM_E_NOMEM, path, what, NULL, "out of memory");
+}
+
+static const char *kind_of(mode_t mode)
+{
+    if (S_ISDIR(mode)) {
+        return "a folder";
+    }
+    if (S_ISLNK(mode)) {
+        return "a symbolic link";
+    }
+    if (S_ISFIFO(mode)) {
+        return "a named pipe";
+    }
+    return S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+/* ---- reading ---- */
+
+struct tm_file_in {
+    int fd;
+    uint64_t bytes;
+    char *path;
+};
+
+tm_status tm_file_open(const char *path, struct tm_file_in **out, struct tm_err *err)
+{
+    static const char what[] = "cannot open for reading";
+    tm_status status = TM_OK;
+    struct tm_file_in *file = tm_calloc(1, sizeof *file);
+    if (file == NULL) {
+        return no_memory(err, path, what);
+    }
+    file->path = tm_strdup(path);
+    /* O_NONBLOCK: opening a named pipe must not wait for its writer. */
+    do {
+        file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    } while (file->fd < 0 && errno == EINTR);
+    struct stat st;
+    if (file->path == NULL) {
+        status = no_memory(err, path, what);
+    } else if (file->fd < 0 || fstat(file->fd, &st) != 0) {
+        status = tm_err_set_os(err, errno, path, what);
+    } else if (!S_ISREG(st.st_mode)) {
+        status = tm_err_set(err, TM_E_USAGE, path, what, "name a regular file",
+                            "it is %s, not a regular file", kind_of(st.st_mode));
+    } else {
+        file->bytes = (uint64_t)st.st_size;
+        *out = file;
+        return TM_OK;
+    }
+    tm_file_close(&file);
+    return status;
+}
+
+void tm_file_close(struct tm_file_in **file)
+{
+    if (*file == NULL) {
+        return;
+    }
+    if ((*file)->fd >= 0) {
+        close((*file)->fd);
+    }
+    tm_free((*file)->path);
+    tm_free(*file);
+    *file = NULL;
+}
+
+uint64_t tm_file_bytes(const struct tm_file_in *file)
+{
+    return file->bytes;
+}
+
+const char *tm_file_path(const struct tm_file_in *file)
+{
+    return file->path;
+}
+
+tm_status tm_file_read_at(struct tm_file_in *file, uint64_t offset, void *out, size_t bytes,
+                          struct tm_err *err)
+{
+    static const char what[] = "cannot read";
+    uint64_t end = 0;
+    if (!tm_add_u64(offset, bytes, &end) || end > file->bytes) {
+        return tm_err_set(err, TM_E_MALFORMED, file->path, what, "the file may be cut short",
+                          "%zu bytes at byte %" PRIu64 " pass the end of the file at %" PRIu64,
+                          bytes, offset, file->bytes);
+    }
+    uint8_t *at = out;
+    size_t left = bytes;
+    while (left > 0) {
+        ssize_t got = pread(file->fd, at, left, (off_t)(end - left));
+        if (got > 0) {
+            at += got;
+            left -= (size_t)got;
+        } else if (got == 0) {
+            return tm_err_set(err, TM_E_MALFORMED, file->path, what,
+                              "do not change a file while it is read",
+                              "it shrank from %" PRIu64 " to %" PRIu64 " bytes since it was opened",
+                              file->bytes, end - left);
+        } else if (errno != EINTR) {
+            return tm_err_set_os(err, errno, file->path, what);
+        }
+    }
+    return TM_OK;
+}
+
+tm_status tm_file_read(const char *path, struct tm_buf *out, struct tm_err *err)
+{
+    struct tm_file_in *file = NULL;
+    size_t before = out->bytes;
+    TM_TRY(tm_file_open(path, &file, err));
+    uint8_t *at = NULL;
+    tm_status status = TM_E_LIMIT;
+    if (file->bytes <= SIZE_MAX) {
+        status = tm_buf_extend(out, (size_t)file->bytes, &at);
+    }
+    if (status == TM_E_LIMIT) {
+        tm_err_set(err, status, path, "cannot read", NULL,
+                   "it has %" PRIu64 " bytes, at most %zu are allowed here", file->bytes,
+                   out->max_bytes - before);
+    } else if (status != TM_OK) {
+        no_memory(err, path, "cannot read");
+    } else {
+        status = tm_file_read_at(file, 0, at, (size_t)file->bytes, err);
+    }
+    if (status != TM_OK) {
+        out->bytes = before;
+    }
+    tm_file_close(&file);
+    return status;
+}
+
+/* ---- the table of temporary files, for signal handlers ---- */
+
+#define SLOTS 64
+enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_LIVE };
+
+static struct {
+    atomic_int state;
+    char path[TM_PATH_MAX];
+} slots[SLOTS];
+
+/* A slot for the path, or -1 when all are taken. */
+static int slot_take(void)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        int expected = SLOT_FREE;
+        if (atomic_compare_exchange_strong(&slots[i].state, &expected, SLOT_FILLING)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void slot_set(int slot, const char *path)
+{
+    atomic_store(&slots[slot].state, SLOT_FILLING);
+    snprintf(slots[slot].path, sizeof slots[slot].path, "%s", path);
+    atomic_store(&slots[slot].state, SLOT_LIVE);
+}
+
+static void slot_release(int slot)
+{
+    if (slot >= 0) {
+        atomic_store(&slots[slot].state, SLOT_FREE);
+    }
+}
+
+void tm_file_out_abort_all(void)
+{
+    int saved = errno;
+    for (int i = 0; i < SLOTS; i++) {
+        if (atomic_load(&slots[i].state) == SLOT_LIVE) {
+            unlink(slots[i].path);
+        }
+    }
+    errno = saved;
+}
+
+/* ---- writing ---- */
+
+struct tm_file_out {
+    int fd;
+    int slot;
+    uint64_t at;
+    char *path;
+    char *temp;
+};
+
+static const char write_what[] = "cannot write";
+
+#define SUFFIX ".tmp-XXXXXX"
+#define SUFFIX_RANDOM 6
+
+/* Replaces the last six characters. */
+static tm_status randomize(char *temp, struct tm_err *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint8_t random[SUFFIX_RANDOM];
+    ssize_t got = 0;
+    do {
+        got = getrandom(random, sizeof random, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof random) {
+        return tm_err_set_os(err, errno, temp, "cannot make a random file name");
+    }
+    char *end = temp + strlen(temp) - SUFFIX_RANDOM;
+    for (size_t i = 0; i < SUFFIX_RANDOM; i++) {
+        end[i] = letters[random[i] % (sizeof letters - 1)];
+    }
+    return TM_OK;
+}
+
+static tm_status check_target(const char *path, struct tm_err *err)
+{
+    struct stat st;
+    if (path[0] == '\0') {
+        return tm_err_set(err, TM_E_USAGE, NULL, write_what, "name a file", "the path is empty");
+    }
+    if (strlen(path) + sizeof SUFFIX > TM_PATH_MAX) {
+        return tm_err_set_os(err, ENAMETOOLONG, path, write_what);
+    }
+    if (lstat(path, &st) != 0) {
+        return errno == ENOENT ? TM_OK : tm_err_set_os(err, errno, path, write_what);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return tm_err_set(err, TM_E_USAGE, path, write_what, "choose another name",
+                          "it is %s, not a regular file", kind_of(st.st_mode));
+    }
+    return TM_OK;
+}
+
+static tm_status open_temp(struct tm_file_out *file, unsigned mode, struct tm_err *err)
+{
+    file->slot = slot_take();
+    if (file->slot < 0) {
+        return tm_err_set(err, TM_E_LIMIT, file->path, write_what, NULL,
+                          "%d files are being written already", SLOTS);
+    }
+    for (int tries = 0; tries < 100; tries++) {
+        TM_TRY(randomize(file->temp, err));
+        /* Known to the signal handler before it exists, so that none is ever left behind. */
+        slot_set(file->slot, file->temp);
+        file->fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (file->fd >= 0) {
+            return TM_OK;
+        }
+        if (errno != EEXIST && errno != EINTR) {
+            break;
+        }
+    }
+    return tm_err_set_os(err, errno, file->path, write_what);
+}
+
+tm_status tm_file_out_begin(const char *path, unsigned mode, struct tm_file_out **out,
+                            struct tm_err *err)
+{
+    TM_TRY(check_target(path, err));
+    tm_status status = TM_E_NOMEM;
+    struct tm_file_out *file = tm_calloc(1, sizeof *file);
+    if (file == NULL) {
+        return no_memory(err, path, write_what);
+    }
+    file->fd = -1;
+    file->slot = -1;
+    file->path = tm_strdup(path);
+    size_t temp_bytes = strlen(path) + sizeof SUFFIX;
+    file->temp = tm_alloc(temp_bytes);
+    if (file->path == NULL || file->temp == NULL) {
+        no_memory(err, path, write_what);
+    } else {
+        snprintf(file->temp, temp_bytes, "%s%s", path, SUFFIX);
+        status = open_temp(file, mode, err);
+    }
+    if (status != TM_OK) {
+        tm_file_out_abort(&file);
+        return status;
+    }
+    *out = file;
+    return TM_OK;
+}
+
+tm_status tm_file_out_write_at(struct tm_file_out *file, uint64_t offset, const void *data,
+                               size_t bytes, struct tm_err *err)
+{
+    uint64_t end = 0;
+    if (!tm_add_u64(offset, bytes, &end) || end > INT64_MAX) {
+        return tm_err_set_os(err, EFBIG, file->path, write_what);
+    }
+    const uint8_t *at = data;
+    size_t left = bytes;
+    while (left > 0) {
+        ssize_t put = pwrite(file->fd, at, left, (off_t)(end - left));
+        if (put > 0) {
+            at += put;
+            left -= (size_t)put;
+        } else if (put == 0) {
+            return tm_err_set_os(err, EIO, file->path, write_what);
+        } else if (errno != EINTR) {
+            return tm_err_set_os(err, errno, file->path, write_what);
+        }
+    }
+    return TM_OK;
+}
+
+tm_status tm_file_out_write(struct tm_file_out *file, const void *data, size_t bytes,
+                            struct tm_err *err)
+{
+    TM_TRY(tm_file_out_write_at(file, file->at, data, bytes, err));
+    file->at += bytes;
+    return TM_OK;
+}
+
+uint64_t tm_file_out_at(const struct tm_file_out *file)
+{
+    return file->at;
+}
+
+static tm_status sync_and_close(struct tm_file_out *file, struct tm_err *err)
+{
+    int rc = 0;
+    do {
+        rc = fsync(file->fd);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0) {
+        return tm_err_set_os(err, errno, file->path, "cannot sync to disk");
+    }
+    rc = close(file->fd);
+    file->fd = -1;
+    /* After EINTR the descriptor is closed on Linux, and the data is synced. */
+    return rc == 0 || errno == EINTR ? TM_OK : tm_err_set_os(err, errno, file->path, write_what);
+}
+
+tm_status tm_file_out_commit(struct tm_file_out **file_ref, struct tm_err *err)
+{
+    struct tm_file_out *file = *file_ref;
+    char folder[TM_PATH_MAX];
+    tm_status status = TM_OK;
+    TM_TRY_GOTO(sync_and_close(file, err), done);
+    if (rename(file->temp, file->path) != 0) {
+        status = tm_err_set_os(err, errno, file->path, "cannot rename the finished file");
+        goto done;
+    }
+    slot_release(file->slot);
+    file->slot = -1;
+    TM_TRY_GOTO(tm_path_dir(folder, file->path), done);
+    status = tm_dir_sync(folder, err);
+done:
+    tm_file_out_abort(file_ref);
+    return status;
+}
+
+void tm_file_out_abort(struct tm_file_out **file_ref)
+{
+    struct tm_file_out *file = *file_ref;
+    if (file == NULL) {
+        return;
+    }
+    if (file->fd >= 0) {
+        close(file->fd);
+    }
+    if (file->slot >= 0) { /* still has its temporary file */
+        unlink(file->temp);
+        slot_release(file->slot);
+    }
+    tm_free(file->path);
+    tm_free(file->temp);
+    tm_free(file);
+    *file_ref = NULL;
+}
+
+tm_status tm_file_write_atomic(const char *path, unsigned mode, struct tm_view data,
+                               struct tm_err *err)
+{
+    struct tm_file_out *file = NULL;
+    TM_TRY(tm_file_out_begin(path, mode, &file, err));
+    tm_status status = tm_file_out_write(file, data.data, data.bytes, err);
+    if (status != TM_OK) {
+        tm_file_out_abort(&file);
+        return status;
+    }
+    return tm_file_out_commit(&file, err);
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The folders and paths part of base/file.h. */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+
+#define NAMES_MAX 1000000u /* entries of one folder */
+#define DEPTH_MAX 64       /* of a tree to remove */
+
+/* ---- folders ---- */
+
+static tm_status make_one(const char *path, unsigned mode, struct tm_err *err)
+{
+    static const char what[] = "cannot make the folder";
+    if (mkdir(path, mode) == 0) {
+        return TM_OK;
+    }
+    int code = errno;
+    if (tm_path_is_dir(path)) { /* on a read-only file system the code may differ from EEXIST */
+        return TM_OK;
+    }
+    if (code == EEXIST) {
+        return tm_err_set(err, TM_E_USAGE, path, what, "choose another name",
+                          "something that is not a folder has this name");
+    }
+    return tm_err_set_os(err, code, path, what);
+}
+
+tm_status tm_dir_make(const char *path, unsigned mode, struct tm_err *err)
+{
+    char part[TM_PATH_MAX];
+    size_t bytes = strlen(path);
+    if (bytes == 0 || bytes >= sizeof part) {
+        return tm_err_set_os(err, bytes == 0 ? ENOENT : ENAMETOOLONG, path,
+                             "cannot make the folder");
+    }
+    memcpy(part, path, bytes + 1);
+    for (size_t i = 1; i < bytes; i++) {
+        if (part[i] == '/' && part[i - 1] != '/') {
+            part[i] = '\0';
+            TM_TRY(make_one(part, mode, err));
+            part[i] = '/';
+        }
+    }
+    return make_one(part, mode, err);
+}
+
+tm_status tm_dir_sync(const char *path, struct tm_err *err)
+{
+    static const char what[] = "cannot sync the folder to disk";
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return tm_err_set_os(err, errno, path, what);
+    }
+    int rc = 0;
+    do {
+        rc = fsync(fd);
+    } while (rc != 0 && errno == EINTR);
+    int code = errno;
+    close(fd);
+    return rc == 0 ? TM_OK : tm_err_set_os(err, code, path, what);
+}
+
+static bool is_dot_name(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static tm_status add_name(struct tm_dir_list *list, size_t *capacity, const char *name)
+{
+    if (list->count >= NAMES_MAX) {
+        return TM_E_LIMIT;
+    }
+    if (list->count == *capacity) {
+        size_t grown = *capacity > 0 ? *capacity * 2 : 16;
+        char **names = tm_realloc_array(list->names, grown, sizeof *names);
+        if (names == NULL) {
+            return TM_E_NOMEM;
+        }
+        list->names = names;
+        *capacity = grown;
+    }
+    list->names[list->count] = tm_strdup(name);
+    if (list->names[list->count] == NULL) {
+        return TM_E_NOMEM;
+    }
+    list->count++;
+    return TM_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+tm_status tm_dir_list(const char *path, struct tm_dir_list *out, struct tm_err *err)
+{
+    static const char what[] = "cannot list the folder";
+    struct tm_dir_list list = {0};
+    size_t capacity = 0;
+    tm_status status = TM_OK;
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return tm_err_set_os(err, errno, path, what);
+    }
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            status = errno != 0 ? tm_err_set_os(err, errno, path, what) : TM_OK;
+            break;
+        }
+        if (!is_dot_name(entry->d_name)) {
+            status = add_name(&list, &capacity, entry->d_name);
+            if (status != TM_OK) {
+                tm_err_set(err, status, path, what, NULL, "%s after %zu names",
+                           tm_status_text(status), list.count);
+                break;
+            }
+        }
+    }
+    closedir(dir);
+    if (status != TM_OK) {
+        tm_dir_list_free(&list);
+        return status;
+    }
+    if (list.count > 0) {
+        qsort(list.names, list.count, sizeof *list.names, compare_names);
+    }
+    *out = list;
+    return TM_OK;
+}
+
+void tm_dir_list_free(struct tm_dir_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        tm_free(list->names[i]);
+    }
+    tm_free(list->names);
+    *list = (struct tm_dir_list){0};
+}
+
+/* Empties the folder `name` in parent_fd, never following a link; 0 or errno. */
+static int remove_inside(int parent_fd, const char *name, unsigned depth)
+{
+    if (depth > DEPTH_MAX) {
+        return ENAMETOOLONG;
+    }
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL) {
+        int code = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return code;
+    }
+    int code = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            code = errno;
+            break;
+        }
+        if (is_dot_name(entry->d_name) || unlinkat(fd, entry->d_name, 0) == 0) {
+            continue;
+        }
+        code = errno;
+        if (code == EISDIR || code == EPERM) { /* POSIX lets unlink of a folder say EPERM */
+            code = remove_inside(fd, entry->d_name, depth + 1);
+            if (code == 0 && unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0) {
+                code = errno;
+            }
+        }
+        if (code != 0 && code != ENOENT) {
+            break;
+        }
+    }
+    closedir(dir);
+    return code == ENOENT ? 0 : code;
+}
+
+tm_status tm_dir_remove_tree(const char *path, struct tm_err *err)
+{
+    int code = remove_inside(AT_FDCWD, path, 1);
+    if (code == 0 && rmdir(path) != 0) {
+        code = errno;
+    }
+    return code == 0 || code == ENOENT ? TM_OK
+                                       : tm_err_set_os(err, code, path, "cannot remove the folder");
+}
+
+/* ---- paths ---- */
+
+bool tm_path_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool tm_path_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool tm_path_is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+bool tm_path_same(const char *a, const char *b)
+{
+    struct stat sa;
+    struct stat sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+           sa.st_ino == sb.st_ino;
+}
+
+tm_status tm_path_join(char *out, const char *dir, const char *name)
+{
+    size_t dir_bytes = strlen(dir);
+    bool slash = dir_bytes > 0 && dir[dir_bytes - 1] != '/';
+    int length = snprintf(out, TM_PATH_MAX, "%s%s%s", dir, slash ? "/" : "", name);
+    return length >= 0 && length < TM_PATH_MAX ? TM_OK : TM_E_LIMIT;
+}
+
+const char *tm_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+tm_status tm_path_dir(char *out, const char *path)
+{
+    size_t bytes = (size_t)(tm_path_base(path) - path);
+    if (bytes >= TM_PATH_MAX) {
+        return TM_E_LIMIT;
+    }
+    if (bytes == 0) {
+        memcpy(out, ".", 2);
+        return TM_OK;
+    }
+    while (bytes > 1 && path[bytes - 1] == '/') {
+        bytes--;
+    }
+    memcpy(out, path, bytes);
+    out[bytes] = '\0';
+    return TM_OK;
+}
+
+tm_status tm_path_free_bytes(const char *path, uint64_t *out, struct tm_err *err)
+{
+    static const char what[] = "cannot ask for the free space";
+    char at[TM_PATH_MAX];
+    char parent[TM_PATH_MAX];
+    if (strlen(path) >= sizeof at) {
+        return tm_err_set_os(err, ENAMETOOLONG, path, what);
+    }
+    memcpy(at, path, strlen(path) + 1);
+    struct statvfs fs;
+    while (statvfs(at, &fs) != 0) {
+        int code = errno;
+        if (code == EINTR) {
+            continue;
+        }
+        TM_TRY(tm_path_dir(parent, at));
+        if (code != ENOENT || strcmp(parent, at) == 0) {
+            return tm_err_set_os(err, code, path, what);
+        }
+        memcpy(at, parent, sizeof at);
+    }
+    uint64_t bytes = UINT64_MAX;
+    if (!tm_mul_u64(fs.f_bavail, fs.f_frsize, &bytes)) {
+        bytes = UINT64_MAX;
+    }
+    *out = bytes;
+    return TM_OK;
+}
+
+tm_status tm_xdg_dir(enum tm_xdg kind, char *out, struct tm_err *err)
+{
+    static const struct {
+        const char *variable;
+        const char *under_home;
+    } places[] = {
+        [TM_XDG_CONFIG] = {"XDG_CONFIG_HOME", ".config"},
+        [TM_XDG_DATA] = {"XDG_DATA_HOME", ".local/share"},
+        [TM_XDG_STATE] = {"XDG_STATE_HOME", ".local/state"},
+        [TM_XDG_CACHE] = {"XDG_CACHE_HOME", ".cache"},
+    };
+    TM_ASSERT((unsigned)kind < sizeof places / sizeof places[0]);
+    int length = 0;
+    const char *dir = getenv(places[kind].variable);
+    if (dir != NULL && dir[0] == '/') { /* the specification says to ignore relative ones */
+        length = snprintf(out, TM_PATH_MAX, "%s/tmill", dir);
+    } else {
+        const char *home = getenv("HOME");
+        if (home == NULL || home[0] != '/') {
+            return tm_err_set(err, TM_E_USAGE, places[kind].variable,
+                              "cannot find the user's folder", "set HOME to an absolute path",
+                              "HOME is not set or not absolute");
+        }
+        length = snprintf(out, TM_PATH_MAX, "%s/%s/tmill", home, places[kind].under_home);
+    }
+    if (length < 0 || length >= TM_PATH_MAX) {
+        return tm_err_set_os(err, ENAMETOOLONG, places[kind].variable,
+                             "cannot find the user's folder");
+    }
+    return TM_OK;
+}
