@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `export`: a package to GGUF or safetensors, streaming, atomic. */
+#ifndef TM_NODE_EXPORT_H
+#define TM_NODE_EXPORT_H
+
+#include "base/status.h"
+#include "model/inventory.h"
+
+enum tm_export_type { TM_EXPORT_KEEP, TM_EXPORT_F32, TM_EXPORT_F16, TM_EXPORT_BF16 };
+
+struct tm_export_options {
+    const char *package_path;
+    const char *out_path;
+    enum tm_format format;
+    enum tm_export_type type; /* KEEP: int8 and int4 leave as Q8_0 and Q4_0 in a GGUF; what cannot
+                               * be kept (ternary, rows that are no multiple of 32, safetensors)
+                               * leaves as F16 when it is exact there, else F32 */
+    bool quiet;
+};
+
+tm_status tm_export(const struct tm_export_options *options, struct tm_err *err) TM_MUST_USE;
+
+#endif
