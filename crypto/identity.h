@@ -33,7 +33,8 @@ const char *tm_node_id_hex(const struct tm_node_id *id, char *out /* TM_NODE_ID_
 const char *tm_public_key_text(const struct tm_public_key *key, char *out /* TM_PUBLIC_KEY_TEXT */);
 tm_status tm_public_key_parse(struct tm_view text, struct tm_public_key *out,
                               struct tm_err *err) TM_MUST_USE;
-/* X25519 key of the same owner, for CURVE (crypto_sign_ed25519_pk_to_curve25519). */
+/* X25519 key of the same owner, for CURVE (crypto_sign_ed25519_pk_to_curve25519). TM_E_MALFORMED
+ * when the key is no point of the curve's main subgroup; out is then zero. */
 tm_status tm_public_key_curve(const struct tm_public_key *key,
                               uint8_t out[TM_CURVE_KEY_BYTES]) TM_MUST_USE;
 
@@ -44,6 +45,8 @@ tm_status tm_identity_generate(struct tm_identity **out, struct tm_err *err) TM_
 tm_status tm_identity_from_seed(const uint8_t seed[32], struct tm_identity **out,
                                 struct tm_err *err) TM_MUST_USE;
 void tm_identity_destroy(struct tm_identity **identity);
+/* The name given to tm_identity_save, "" for an identity that was not loaded; borrowed. */
+const char *tm_identity_name(const struct tm_identity *identity);
 const struct tm_public_key *tm_identity_public(const struct tm_identity *identity);
 struct tm_node_id tm_identity_node_id(const struct tm_identity *identity);
 /* Secret X25519 key for CURVE; the caller wipes it with tm_wipe. */
@@ -53,8 +56,16 @@ void tm_identity_derive(const struct tm_identity *identity, const char *label, s
                         uint8_t out[32]);
 void tm_wipe(void *data, size_t bytes);
 
+/* Ed25519 over exactly these bytes (RFC 8032, deterministic). Only crypto/sign.c calls it:
+ * everybody else signs with a domain label. */
+void tm_identity_sign_raw(const struct tm_identity *identity, struct tm_view bytes,
+                          uint8_t out[64]);
+
 /* Key file: text, mode 0600, TOML-like lines (docs/formats/key.md). Loading refuses a file that
- * group or others can read (TM_E_VERIFY, the hint says chmod 600). Saving never overwrites. */
+ * group or others can read (TM_E_VERIFY, the hint says chmod 600). Saving never overwrites
+ * (TM_E_REFUSED); name is for people, may be NULL, at most TM_KEY_NAME_MAX bytes of UTF-8 without
+ * control characters, quotes and backslashes (else TM_E_USAGE). */
+#define TM_KEY_NAME_MAX 63
 tm_status tm_identity_save(const struct tm_identity *identity, const char *path, const char *name,
                            struct tm_err *err) TM_MUST_USE;
 tm_status tm_identity_load(const char *path, struct tm_identity **out,

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "crypto/digest.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tests/support/suite.h"
+
+/* FIPS 180-4 examples (NIST CSRC) and the empty message. */
+static const struct {
+    const char *text;
+    size_t repeat;
+    const char *hex;
+} vectors[] = {
+    {"", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+    {"abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+    {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+     "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    {"a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
+};
+#define VECTOR_COUNT (sizeof vectors / sizeof vectors[0])
+
+static void expect_hex(struct tm_digest digest, const char *hex)
+{
+    char text[TM_DIGEST_TEXT];
+    ck_assert_str_eq(tm_digest_hex(&digest, text), hex);
+}
+
+START_TEST(digests_are_those_of_fips_180)
+{
+    struct tm_hash *hash = NULL;
+    ck_assert_int_eq(tm_hash_new(&hash), TM_OK);
+    for (size_t i = 0; i < VECTOR_COUNT; i++) {
+        for (size_t n = 0; n < vectors[i].repeat; n++) {
+            tm_hash_update(hash, vectors[i].text, strlen(vectors[i].text));
+        }
+        expect_hex(tm_hash_final(hash), vectors[i].hex);
+        if (vectors[i].repeat == 1) {
+            expect_hex(tm_digest_of(tm_view_str(vectors[i].text)), vectors[i].hex);
+        }
+    }
+    tm_hash_destroy(&hash);
+    ck_assert_ptr_null(hash);
+    tm_hash_destroy(&hash);
+}
+END_TEST
+
+START_TEST(every_way_of_cutting_a_message_gives_the_same_digest)
+{
+    uint8_t data[200];
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)(i * 7);
+    }
+    struct tm_digest whole = tm_digest_of(tm_view_of(data, sizeof data));
+    struct tm_hash *hash = NULL;
+    ck_assert_int_eq(tm_hash_new(&hash), TM_OK);
+    for (size_t cut = 0; cut <= sizeof data; cut++) {
+        const struct tm_view parts[] = {{data, cut}, {NULL, 0}, {data + cut, sizeof data - cut}};
+        struct tm_digest joined = tm_digest_of_parts(parts, 3);
+        ck_assert(tm_digest_eq(&joined, &whole));
+        tm_hash_update(hash, data, cut);
+        /* A one-shot digest in between must not touch the stream. */
+        expect_hex(tm_digest_of(tm_view_str("abc")), vectors[1].hex);
+        tm_hash_update(hash, data + cut, sizeof data - cut);
+        struct tm_digest streamed = tm_hash_final(hash);
+        ck_assert(tm_digest_eq(&streamed, &whole));
+    }
+    tm_hash_destroy(&hash);
+}
+END_TEST
+
+static void *hash_in_thread(void *context)
+{
+    struct tm_digest *out = context;
+    for (int i = 0; i < 1000; i++) {
+        *out = tm_digest_of(tm_view_str("abc"));
+    }
+    return NULL;
+}
+
+START_TEST(threads_hash_independently)
+{
+    pthread_t threads[4];
+    struct tm_digest digests[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, hash_in_thread, &digests[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        expect_hex(digests[i], vectors[1].hex);
+    }
+}
+END_TEST
+
+START_TEST(equality_sees_every_byte)
+{
+    struct tm_digest a = {0};
+    ck_assert(tm_digest_is_zero(&a));
+    for (size_t i = 0; i < TM_DIGEST_BYTES; i++) {
+        struct tm_digest b = a;
+        b.b[i] = 0x80;
+        ck_assert(!tm_digest_eq(&a, &b));
+        ck_assert(!tm_digest_is_zero(&b));
+    }
+    ck_assert(tm_digest_eq(&a, &a));
+}
+END_TEST
+
+START_TEST(hex_goes_there_and_back)
+{
+    struct tm_digest digest, back;
+    for (size_t i = 0; i < TM_DIGEST_BYTES; i++) {
+        digest.b[i] = (uint8_t)(i * 8 + 3);
+    }
+    char text[TM_DIGEST_TEXT];
+    tm_digest_hex(&digest, text);
+    ck_assert_uint_eq(strlen(text), TM_DIGEST_TEXT - 1);
+    ck_assert_int_eq(tm_digest_parse(tm_view_str(text), &back), TM_OK);
+    ck_assert(tm_digest_eq(&digest, &back));
+    for (char *c = text; *c != '\0'; c++) {
+        *c = (char)(*c >= 'a' ? *c - 'a' + 'A' : *c);
+    }
+    ck_assert_int_eq(tm_digest_parse(tm_view_str(text), &back), TM_OK);
+    ck_assert(tm_digest_eq(&digest, &back));
+    uint8_t few[2];
+    ck_assert_int_eq(tm_hex_decode(tm_view_str("09fF"), few, sizeof few), TM_OK);
+    ck_assert_uint_eq(few[0], 0x09);
+    ck_assert_uint_eq(few[1], 0xff);
+}
+END_TEST
+
+START_TEST(bad_hex_is_refused_and_leaves_the_output)
+{
+    char text[TM_DIGEST_TEXT + 1];
+    struct tm_digest digest = tm_digest_of(tm_view_str("abc"));
+    struct tm_digest out = {0};
+    tm_digest_hex(&digest, text);
+    for (size_t bytes = 0; bytes < 64; bytes++) {
+        ck_assert_int_eq(tm_digest_parse(tm_view_of(text, bytes), &out), TM_E_MALFORMED);
+    }
+    memcpy(text + 64, "00", 2);
+    ck_assert_int_eq(tm_digest_parse(tm_view_of(text, 65), &out), TM_E_MALFORMED);
+    ck_assert_int_eq(tm_digest_parse(tm_view_of(text, 66), &out), TM_E_MALFORMED);
+    static const uint8_t bad[] = {0, ' ', '/', ':', '@', 'G', '`', 'g', 'x', 0x80, 0xff};
+    for (size_t i = 0; i < 64; i++) {
+        for (size_t k = 0; k < sizeof bad; k++) {
+            char kept = text[i];
+            text[i] = (char)bad[k];
+            ck_assert_int_eq(tm_digest_parse(tm_view_of(text, 64), &out), TM_E_MALFORMED);
+            text[i] = kept;
+        }
+    }
+    ck_assert(tm_digest_is_zero(&out));
+}
+END_TEST
+
+START_TEST(a_failed_allocation_is_a_status)
+{
+    size_t before = tm_mem_live_blocks();
+    struct tm_hash *hash = NULL;
+    tm_mem_fail_at(1);
+    ck_assert_int_eq(tm_hash_new(&hash), TM_E_NOMEM);
+    ck_assert(tm_mem_failed());
+    ck_assert_ptr_null(hash);
+    ck_assert_int_eq(tm_hash_new(&hash), TM_OK);
+    tm_hash_destroy(&hash);
+    ck_assert_uint_eq(tm_mem_live_blocks(), before);
+}
+END_TEST
+
+Suite *tm_suite(void)
+{
+    Suite *suite = suite_create("digest");
+    TCase *tests = tcase_create("digest");
+    tcase_add_test(tests, digests_are_those_of_fips_180);
+    tcase_add_test(tests, every_way_of_cutting_a_message_gives_the_same_digest);
+    tcase_add_test(tests, threads_hash_independently);
+    tcase_add_test(tests, equality_sees_every_byte);
+    tcase_add_test(tests, hex_goes_there_and_back);
+    tcase_add_test(tests, bad_hex_is_refused_and_leaves_the_output);
+    tcase_add_test(tests, a_failed_allocation_is_a_status);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
