@@ -22,7 +22,8 @@ struct tm_json_doc;
 /* A node borrowed from its document. */
 struct tm_json;
 
-/* One JSON value and nothing after it but blanks. Depth <= 64. err->why has line, column and byte
+/* One JSON value and nothing after it but blanks. Depth <= 64. An integer outside int64 is a
+ * TM_JSON_REAL. Strings may hold NUL (the caller decides), keys may not. err->why has line, column and byte
  * offset. A duplicate key is TM_E_MALFORMED and the line says "duplicate". */
 tm_status tm_json_parse(struct tm_view text, const char *where, struct tm_json_doc **out,
                         struct tm_err *err) TM_MUST_USE;
@@ -48,7 +49,7 @@ bool tm_json_bool(const struct tm_json *node, bool *out);
 
 /* ---- writing ---- */
 
-/* Errors stick: write on, and look at tm_jw_end. Keys and values are escaped; invalid UTF-8 bytes
+/* Errors stick: write on, and look at tm_jw_end. Depth <= 64. Keys and values are escaped; invalid UTF-8 bytes
  * become U+FFFD. Commas are automatic. */
 struct tm_jw {
     struct tm_buf *out;
