@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Element types and shapes. A shape is row-major, outermost dimension first (GGUF's ne reversed). */
+ * Element types and shapes. A shape is row-major, outermost dimension first (GGUF's ne reversed).
+ */
 #ifndef TM_MODEL_TENSOR_H
 #define TM_MODEL_TENSOR_H
 
@@ -50,7 +51,8 @@ const char *tm_dtype_name(enum tm_dtype dtype);
 bool tm_dtype_parse(struct tm_view name, enum tm_dtype *out);
 uint32_t tm_dtype_block_elements(enum tm_dtype dtype);
 uint32_t tm_dtype_block_bytes(enum tm_dtype dtype);
-/* Whether tm_convert_to_f32 can read it as numbers to compress (floats and Q types; not integers). */
+/* Whether tm_convert_to_f32 can read it as numbers to compress (floats and Q types; not integers).
+ */
 bool tm_dtype_is_float(enum tm_dtype dtype);
 
 /* false on overflow. */
@@ -58,9 +60,12 @@ bool tm_shape_elements(const struct tm_shape *shape, uint64_t *out);
 /* Bytes of a tensor; false on overflow or when the last dimension is no multiple of the block. */
 bool tm_shape_bytes(const struct tm_shape *shape, enum tm_dtype dtype, uint64_t *out);
 bool tm_shape_eq(const struct tm_shape *a, const struct tm_shape *b);
-/* The tensor as a matrix for the encoders: columns = the last dimension, joined with the ones before
- * it while it is shorter than 32 and there are any (a 16x3x14x14 filter is 16 x 588); rows = the
- * rest. Rank 0 and 1 give one row. Zero elements give rows = cols = 0. */
+/* Rows shorter than this are joined, see tm_shape_matrix. */
+#define TM_SHAPE_COLS_MIN 32
+/* The tensor as a matrix for the encoders, rows * cols = elements. cols is the last dimension; when
+ * that is shorter than 32 it is all dimensions but the first (a 16x3x14x14 filter is 16 x 588);
+ * when that too is shorter than 32 there is one row. Rank 0 and 1 give one row. Zero elements (or
+ * more than 2^64) give rows = cols = 0. */
 void tm_shape_matrix(const struct tm_shape *shape, uint64_t *rows, uint64_t *cols);
 /* "[576, 1536]" */
 const char *tm_shape_text(const struct tm_shape *shape, char *out, size_t out_bytes);
