@@ -2,7 +2,7 @@
  * The coordinator of one job as a pure state machine: step(state, event, now) -> actions. It knows
  * no sockets, files, clock or keys. node/coordinator carries the actions out; the simulator too.
  *
- * A unit:  TODO -> LEASED -> CHECKING -> SAVING -> DONE, back to TODO when a lease ends, a check
+ * A unit:  OPEN -> LEASED -> CHECKING -> SAVING -> DONE, back to OPEN when a lease ends, a check
  * fails or its node is banned. A node: NEW -> READY -> GONE, or BANNED for good.
  * Rules: a result is acknowledged only after PERSISTED; a lease carries token, epoch and deadline;
  * heartbeats and results renew it; a late result with an old token is welcome while the unit is not

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+# Judges: programs that nobody here wrote say whether our bytes are right. A judge that is missing
+# is a failure (deploy/setup.sh installs them), never a skip.
+
+# tm_judge(NAME script.py PROGRAMS helper... LINKS libs...): runs `python.sh script.py helper...`.
+# Each helper is one C file of this folder.
+function(tm_judge name script)
+  cmake_parse_arguments(J "" "" "PROGRAMS;LINKS" ${ARGN})
+  set(args)
+  foreach(program ${J_PROGRAMS})
+    if(NOT TARGET ${program})
+      add_executable(${program} ${CMAKE_SOURCE_DIR}/tests/judges/${program}.c)
+      set_target_properties(${program} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+      target_link_libraries(${program} PRIVATE ${J_LINKS})
+    endif()
+    list(APPEND args $<TARGET_FILE:${program}>)
+  endforeach()
+  add_test(NAME judge.${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMAND sh tests/judges/python.sh tests/judges/${script} ${args})
+  set_tests_properties(judge.${name} PROPERTIES LABELS judge TIMEOUT 600)
+endfunction()
+
+tm_judge(convert judge_convert.py PROGRAMS convert_dump LINKS tm_model)
