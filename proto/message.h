@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The mesh protocol as plain structs, with the limits of every field. Protobuf lives in wire.c only.
- * docs/formats/wire.md is the normative text.
+ * The mesh protocol as plain structs, with the limits of every field. Protobuf lives in wire.c
+ * only. docs/formats/wire.md is the normative text.
  *
  * Two sockets a node: control (small, <= 64 KiB a message) and bulk (<= 272 KiB). Workers dial out.
  *
@@ -12,8 +12,8 @@
  *     FETCH  (digest, credit) ->                        bulk
  *                             <-  DATA pieces, within credit
  *     CREDIT (digest, more)   ->
- *     RESULT (unit, leaf, sig)->
- *                             <-  CREDIT (leaf, more)
+ *     RESULT (unit, leaf, sig)->                        control
+ *                             <-  CREDIT (leaf, more)   bulk
  *     DATA pieces of the leaf ->
  *                             <-  RECEIPT (after the journal has it)   control
  *     HEARTBEAT (tokens)      ->  any message counts as life
@@ -35,6 +35,8 @@
 #define TM_MSG_SPEEDS_MAX 16
 #define TM_MSG_LEASE_UNITS_MAX 64
 #define TM_MSG_TOKENS_MAX 64
+#define TM_MSG_CORES_MAX 65535
+#define TM_MSG_HEARTBEAT_MS_MAX 600000
 #define TM_LEASE_TOKEN_BYTES 16
 
 enum tm_msg_type {
@@ -84,7 +86,7 @@ struct tm_msg_welcome {
 };
 
 struct tm_msg_want {
-    uint32_t slots; /* units it would take now */
+    uint32_t slots; /* units it would take now, 1..TM_MSG_LEASE_UNITS_MAX */
 };
 
 struct tm_msg_unit {
@@ -105,7 +107,7 @@ struct tm_msg_lease {
 };
 
 struct tm_msg_idle {
-    uint32_t retry_ms; /* ask again after; 0: the job is done */
+    uint32_t retry_ms; /* ask (or greet) again after; 0: the job is done */
 };
 
 struct tm_msg_heartbeat {
