@@ -18,7 +18,7 @@
 /* realpath of an existing path, or of the folder of a new one plus its name. */
 static tm_status absolute(const char *path, bool must_exist, char **out, struct tm_err *err)
 {
-    char full[TM_PATH_MAX], dir[TM_PATH_MAX], real_dir[PATH_MAX];
+    char full[TM_PATH_MAX], dir[TM_PATH_MAX], real_dir[TM_PATH_MAX];
     if (must_exist) {
         char *real = realpath(path, real_dir);
         if (real == NULL) {
