@@ -14,6 +14,7 @@ tm_status tm_decoder_new(struct tm_package *package, struct tm_decoder **out,
                          struct tm_err *err) TM_MUST_USE;
 void tm_decoder_destroy(struct tm_decoder **decoder);
 const struct tm_pipeline *tm_decoder_pipeline(const struct tm_decoder *decoder, uint32_t index);
+struct tm_shape tm_decoder_shape(const struct tm_decoder *decoder, uint32_t tensor);
 /* Whether a tensor's pipeline keeps the source bytes. */
 bool tm_decoder_is_lossless(const struct tm_decoder *decoder, uint32_t tensor);
 /* dtype that a tensor can leave as without loss: the source dtype when lossless, Q8_0 / Q4_0 for
