@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The header of a GGUF file, version 3 (ggml docs/gguf.md): magic, version, tensor count, key-value
  * pairs, tensor entries, zeros up to the alignment. Offsets count from there. */
+#include "model/writer_format.h"
+
 #include <string.h>
 
 #include "base/num.h"
 #include "model/gguf_meta.h"
-#include "model/where.h"
-#include "model/writer_format.h"
 
 enum { VERSION = 3, ALIGNMENT_DEFAULT = 32, ALIGNMENT_MAX = 1 << 16, QUANTIZATION_VERSION = 2 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The header of a safetensors file (format of huggingface/safetensors): u64 length, JSON of that
  * length padded with blanks to a multiple of 8, then the tensors without gaps. */
+#include "model/writer_format.h"
+
 #include "base/base64.h"
 #include "base/bytes.h"
 #include "base/json.h"
-#include "model/writer_format.h"
 
 enum { LENGTH_BYTES = 8, UNIT = 8 };
 
