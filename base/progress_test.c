@@ -2,6 +2,7 @@
 #include "base/progress.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,7 +32,7 @@ static void setup_terminal(void)
 {
     setup_file();
     fclose(stream);
-    master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    master = posix_openpt(O_RDWR | O_NOCTTY);
     ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
     int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
     ck_assert_int_ge(slave, 0);
@@ -57,17 +58,35 @@ static void teardown(void)
     ck_assert_uint_eq(tm_mem_live_blocks(), 0);
 }
 
+/* Reads the terminal up to an end mark written behind all else; what was written arrives late. */
+static size_t read_terminal(void)
+{
+    size_t used = 0;
+    fputc('\x02', stream);
+    fflush(stream);
+    while (used == 0 || text[used - 1] != '\x02') {
+        struct pollfd ready = {.fd = master, .events = POLLIN};
+        ck_assert_int_eq(poll(&ready, 1, 10000), 1);
+        ssize_t got = read(master, text + used, sizeof text - 1 - used);
+        ck_assert_int_gt(got, 0);
+        used += (size_t)got;
+    }
+    return used - 1;
+}
+
 /* What was printed since the last call. */
 static const char *printed(void)
 {
-    ssize_t got = 0;
+    size_t used = 0;
     if (master >= 0) {
-        got = read(master, text, sizeof text - 1);
+        used = read_terminal();
     } else {
-        got = pread(fileno(stream), text, sizeof text - 1, printed_at);
+        ssize_t got = pread(fileno(stream), text, sizeof text - 1, printed_at);
+        ck_assert_int_ge(got, 0);
+        used = (size_t)got;
         printed_at += got;
     }
-    text[got > 0 ? got : 0] = '\0';
+    text[used] = '\0';
     return text;
 }
 
