@@ -38,25 +38,17 @@ static bool has_f16c(void)
 
 bool tm_kernel_supported(enum tm_kernel kernel)
 {
-    switch (kernel) {
-    case TM_KERNEL_REF:
-        return true;
-    case TM_KERNEL_AVX2:
 #if defined(__x86_64__)
+    if (kernel == TM_KERNEL_AVX2) {
         /* The compiler's check of AVX2 includes that the OS saves the registers (XGETBV). */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-#else
-        return false;
-#endif
-    case TM_KERNEL_NEON:
-#if defined(__aarch64__)
-        return true; /* part of the base instruction set */
-#else
-        return false;
-#endif
-    default:
-        return false;
     }
+#elif defined(__aarch64__)
+    if (kernel == TM_KERNEL_NEON) {
+        return true; /* part of the base instruction set */
+    }
+#endif
+    return kernel == TM_KERNEL_REF;
 }
 
 static enum tm_kernel best_supported(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which kernels run: the CPU and OS are asked once, TMILL_KERNEL can force one by name. Every kernel
- * gives the same bits (docs/decisions/0001). */
+ * Which kernels run: the CPU and OS are asked once, TMILL_KERNEL can force one by name. Every
+ * kernel gives the same bits (docs/decisions/0001). */
 #ifndef TM_BASE_CPU_H
 #define TM_BASE_CPU_H
 

@@ -174,6 +174,7 @@ tm_status tm_file_read(const char *path, struct tm_buf *out, struct tm_err *err)
     struct tm_file_in *file = NULL;
     size_t before = out->bytes;
     TM_TRY(tm_file_open(path, &file, err));
+    TM_ASSERT(file != NULL);
     uint8_t *at = NULL;
     tm_status status = TM_E_LIMIT;
     if (file->bytes <= SIZE_MAX) {
@@ -439,6 +440,7 @@ tm_status tm_file_write_atomic(const char *path, unsigned mode, struct tm_view d
 {
     struct tm_file_out *file = NULL;
     TM_TRY(tm_file_out_begin(path, mode, &file, err));
+    TM_ASSERT(file != NULL);
     tm_status status = tm_file_out_write(file, data.data, data.bytes, err);
     if (status != TM_OK) {
         tm_file_out_abort(&file);

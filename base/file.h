@@ -30,7 +30,8 @@ tm_status tm_file_read_at(struct tm_file_in *file, uint64_t offset, void *out, s
 /* ---- writing ---- */
 
 /* A file that appears under its name only at commit, whole and synced. At most 64 at a time in a
- * process. Programs ignore SIGXFSZ, so that a file size limit is an error here and not their end. */
+ * process. Programs ignore SIGXFSZ, so that a file size limit is an error here and not their end.
+ * */
 struct tm_file_out;
 /* Makes PATH's folder entry "PATH.tmp-XXXXXX"; mode e.g. 0644 or 0600. An existing target must be a
  * regular file (not a symbolic link, folder or device). */

@@ -23,8 +23,8 @@ struct tm_json_doc;
 struct tm_json;
 
 /* One JSON value and nothing after it but blanks. Depth <= 64. An integer outside int64 is a
- * TM_JSON_REAL. Strings may hold NUL (the caller decides), keys may not. err->why has line, column and byte
- * offset. A duplicate key is TM_E_MALFORMED and the line says "duplicate". */
+ * TM_JSON_REAL. Strings may hold NUL (the caller decides), keys may not. err->why has line, column
+ * and byte offset. A duplicate key is TM_E_MALFORMED and the line says "duplicate". */
 tm_status tm_json_parse(struct tm_view text, const char *where, struct tm_json_doc **out,
                         struct tm_err *err) TM_MUST_USE;
 void tm_json_free(struct tm_json_doc **doc);
@@ -40,7 +40,8 @@ size_t tm_json_count(const struct tm_json *node);
 /* Object members in file order: start with *iter = NULL; false at the end. key is borrowed. */
 bool tm_json_next(const struct tm_json *object, void **iter, struct tm_view *key,
                   const struct tm_json **value);
-/* Typed values: false (and *out untouched) when the node is NULL, of another kind or out of range. */
+/* Typed values: false (and *out untouched) when the node is NULL, of another kind or out of range.
+ * */
 bool tm_json_str(const struct tm_json *node, struct tm_view *out); /* bytes are NUL-terminated */
 bool tm_json_u64(const struct tm_json *node, uint64_t *out);
 bool tm_json_i64(const struct tm_json *node, int64_t *out);
@@ -49,8 +50,8 @@ bool tm_json_bool(const struct tm_json *node, bool *out);
 
 /* ---- writing ---- */
 
-/* Errors stick: write on, and look at tm_jw_end. Depth <= 64. Keys and values are escaped; invalid UTF-8 bytes
- * become U+FFFD. Commas are automatic. */
+/* Errors stick: write on, and look at tm_jw_end. Depth <= 64. Keys and values are escaped; invalid
+ * UTF-8 bytes become U+FFFD. Commas are automatic. */
 struct tm_jw {
     struct tm_buf *out;
     tm_status status;

@@ -29,7 +29,8 @@ tm_status tm_parse_duration_ms(struct tm_view text, uint64_t *out_ms) TM_MUST_US
 #define TM_NUM_TEXT 40
 /* "1.20 GiB", three significant digits, powers of 1024. Returns out (TM_NUM_TEXT bytes). */
 const char *tm_format_bytes(uint64_t bytes, char *out);
-/* Shortest decimal that reads back to the same double, '.' in every locale; "null" if not finite. */
+/* Shortest decimal that reads back to the same double, '.' in every locale; "null" if not finite.
+ * */
 const char *tm_format_f64(double value, char *out);
 
 #endif

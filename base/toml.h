@@ -2,7 +2,8 @@
  * A strict subset of TOML 1.0 for recipes, plans and configuration: comments, bare and quoted keys,
  * dotted keys, [tables], [[arrays of tables]], basic and literal strings (one line), integers,
  * floats, booleans, arrays (over lines too), inline tables. Numbers are decimal. No dates, no
- * multi-line strings, no nan or inf, no NUL in a string. Duplicate keys are errors. Every node knows its line and column (from 1). */
+ * multi-line strings, no nan or inf, no NUL in a string. Duplicate keys are errors. Every node
+ * knows its line and column (from 1). */
 #ifndef TM_BASE_TOML_H
 #define TM_BASE_TOML_H
 
@@ -39,7 +40,8 @@ struct tm_toml {
 const char *tm_toml_kind_name(enum tm_toml_kind kind); /* "a string", "an integer", ... */
 
 /* name is what errors call the text ("recipe.toml"): "recipe.toml:3:9: ...", columns in bytes. Text
- * <= 16 MiB and 2^20 values (TM_E_LIMIT), depth <= 16; all else that is wrong is TM_E_MALFORMED. The root is a table; free with tm_toml_free. */
+ * <= 16 MiB and 2^20 values (TM_E_LIMIT), depth <= 16; all else that is wrong is TM_E_MALFORMED.
+ * The root is a table; free with tm_toml_free. */
 tm_status tm_toml_parse(struct tm_view text, const char *name, struct tm_toml **out,
                         struct tm_err *err) TM_MUST_USE;
 void tm_toml_free(struct tm_toml **root);

@@ -145,7 +145,7 @@ static tm_status append(struct parser *p, struct node *list, struct node *item)
     if (toml->list.count == toml->list.capacity) {
         size_t grown = toml->list.capacity > 0 ? toml->list.capacity * 2 : 4;
         struct tm_toml **items =
-            tm_realloc_array(toml->list.items, grown, sizeof *toml->list.items);
+            tm_realloc_array(toml->list.items, grown, sizeof(struct tm_toml *));
         if (items == NULL) {
             return no_memory(p);
         }

@@ -167,76 +167,82 @@ START_TEST(structure)
 END_TEST
 
 /* Text, where the error must point, and a part of the reason. */
-START_TEST(refused)
+struct refusal {
+    const char *text;
+    const char *where;
+    const char *why;
+};
+
+static const struct refusal bad_structure[] = {
+    {"k", "t:1:2", "'=' is missing"},
+    {"k =", "t:1:4", "a value is missing"},
+    {"= 1", "t:1:1", "a key is missing"},
+    {"a = 1 b = 2", "t:1:7", "line should end"},
+    {"a = 1\na = 2", "t:2:1", "duplicate key 'a', first at line 1"},
+    {"a.b = 1\na.b = 2", "t:2:3", "duplicate key 'b'"},
+    {"a = 1\na.b = 2", "t:2:1", "nothing can be added to 'a'"},
+    {"a = {}\na.b = 2", "t:2:1", "nothing can be added to 'a'"},
+    {"a = {}\n[a.b]", "t:2:2", "nothing can be added to 'a'"},
+    {"a = {x=1,x=2}", "t:1:10", "duplicate key 'x'"},
+    {"[a]\n[a]", "t:2:2", "duplicate table 'a', first at line 1"},
+    {"a.b=1\n[a]", "t:2:2", "duplicate table 'a'"},
+    {"a=1\n[a]", "t:2:2", "duplicate table 'a'"},
+    {"[a.b]\n[a]\nb.c=1", "t:3:1", "nothing can be added to 'b'"},
+    {"[a]\n[[a]]", "t:2:3", "this is no [[list]]: 'a'"},
+    {"a=[1]\n[[a]]", "t:2:3", "this is no [[list]]: 'a'"},
+    {"a=[{}]\n[a.b]", "t:2:2", "nothing can be added to 'a'"},
+    {"[[a]]\n[a]", "t:2:2", "duplicate table 'a'"},
+    {"[[a]]\n[a.b]\n[a.b]", "t:3:4", "duplicate table 'b'"},
+    {"[a", "t:1:3", "']' is missing"},
+    {"[[a]", "t:1:5", "']' is missing"},
+    {"[]", "t:1:2", "a key is missing"},
+    {"[a.]", "t:1:4", "a key is missing"},
+    {"[a] b=1", "t:1:5", "line should end"},
+};
+
+static const struct refusal bad_values[] = {
+    {"k = \"a", "t:1:7", "does not end on its line"},
+    {"k = \"a\n\"", "t:1:7", "does not end on its line"},
+    {"k = \"a\\q\"", "t:1:8", "unknown escape"},
+    {"k = \"\\u12g4\"", "t:1:10", "hexadecimal digit"},
+    {"k = \"\\ud800\"", "t:1:12", "no such character"},
+    {"k = \"\\U00110000\"", "t:1:16", "no such character"},
+    {"k = \"\\u0000\"", "t:1:12", "NUL is not allowed"},
+    {"k = \"\x01\"", "t:1:6", "control character"},
+    {"k = '\x7f'", "t:1:6", "control character"},
+    {"# \x01", "t:1:3", "control character in a comment"},
+    {"k = \"\"\"a\"\"\"", "t:1:5", "several lines"},
+    {"k = '''a'''", "t:1:5", "several lines"},
+    {"k = [1 2]", "t:1:8", "',' or ']'"},
+    {"k = [1,,2]", "t:1:8", "not a value"},
+    {"k = [1", "t:1:7", "',' or ']'"},
+    {"k = [", "t:1:6", "a value is missing"},
+    {"k = {a=1,}", "t:1:10", "a key is missing"},
+    {"k = {a=1\n}", "t:1:9", "',' or '}'"},
+    {"k = 01", "t:1:5", "not a value"},
+    {"k = 1__0", "t:1:5", "underscore"},
+    {"k = _1", "t:1:5", "underscore"},
+    {"k = 1_", "t:1:5", "underscore"},
+    {"k = 1._5", "t:1:5", "underscore"},
+    {"k = 1.", "t:1:5", "not a value"},
+    {"k = .5", "t:1:5", "not a value"},
+    {"k = +-1", "t:1:5", "not a value"},
+    {"k = 0x1f", "t:1:5", "not a value"},
+    {"k = nan", "t:1:5", "not a value"},
+    {"k = -inf", "t:1:5", "not a value"},
+    {"k = 2026-01-31", "t:1:5", "not a value"},
+    {"k = 12:30:00", "t:1:5", "not a value"},
+    {"k = truer", "t:1:5", "not a value"},
+    {"k = hello", "t:1:5", "not a value"},
+    {"k = 9223372036854775808", "t:1:5", "out of range"},
+    {"k = 1e999", "t:1:5", "out of range"},
+    {"x = 1\nk = \"\xff\"", "t:2:6", "invalid UTF-8"},
+    {"a = 1\rb = 2", "t:1:6", "line should end"},
+};
+
+static void check_refused(const struct refusal *cases, size_t count)
 {
-    static const struct {
-        const char *text;
-        const char *where;
-        const char *why;
-    } cases[] = {
-        {"k", "t:1:2", "'=' is missing"},
-        {"k =", "t:1:4", "a value is missing"},
-        {"= 1", "t:1:1", "a key is missing"},
-        {"a = 1 b = 2", "t:1:7", "line should end"},
-        {"a = 1\na = 2", "t:2:1", "duplicate key 'a', first at line 1"},
-        {"a.b = 1\na.b = 2", "t:2:3", "duplicate key 'b'"},
-        {"a = 1\na.b = 2", "t:2:1", "nothing can be added to 'a'"},
-        {"a = {}\na.b = 2", "t:2:1", "nothing can be added to 'a'"},
-        {"a = {}\n[a.b]", "t:2:2", "nothing can be added to 'a'"},
-        {"a = {x=1,x=2}", "t:1:10", "duplicate key 'x'"},
-        {"[a]\n[a]", "t:2:2", "duplicate table 'a', first at line 1"},
-        {"a.b=1\n[a]", "t:2:2", "duplicate table 'a'"},
-        {"a=1\n[a]", "t:2:2", "duplicate table 'a'"},
-        {"[a.b]\n[a]\nb.c=1", "t:3:1", "nothing can be added to 'b'"},
-        {"[a]\n[[a]]", "t:2:3", "this is no [[list]]: 'a'"},
-        {"a=[1]\n[[a]]", "t:2:3", "this is no [[list]]: 'a'"},
-        {"a=[{}]\n[a.b]", "t:2:2", "nothing can be added to 'a'"},
-        {"[[a]]\n[a]", "t:2:2", "duplicate table 'a'"},
-        {"[[a]]\n[a.b]\n[a.b]", "t:3:4", "duplicate table 'b'"},
-        {"[a", "t:1:3", "']' is missing"},
-        {"[[a]", "t:1:5", "']' is missing"},
-        {"[]", "t:1:2", "a key is missing"},
-        {"[a.]", "t:1:4", "a key is missing"},
-        {"[a] b=1", "t:1:5", "line should end"},
-        {"k = \"a", "t:1:7", "does not end on its line"},
-        {"k = \"a\n\"", "t:1:7", "does not end on its line"},
-        {"k = \"a\\q\"", "t:1:8", "unknown escape"},
-        {"k = \"\\u12g4\"", "t:1:10", "hexadecimal digit"},
-        {"k = \"\\ud800\"", "t:1:12", "no such character"},
-        {"k = \"\\U00110000\"", "t:1:16", "no such character"},
-        {"k = \"\\u0000\"", "t:1:12", "NUL is not allowed"},
-        {"k = \"\x01\"", "t:1:6", "control character"},
-        {"k = '\x7f'", "t:1:6", "control character"},
-        {"# \x01", "t:1:3", "control character in a comment"},
-        {"k = \"\"\"a\"\"\"", "t:1:5", "several lines"},
-        {"k = '''a'''", "t:1:5", "several lines"},
-        {"k = [1 2]", "t:1:8", "',' or ']'"},
-        {"k = [1,,2]", "t:1:8", "not a value"},
-        {"k = [1", "t:1:7", "',' or ']'"},
-        {"k = [", "t:1:6", "a value is missing"},
-        {"k = {a=1,}", "t:1:10", "a key is missing"},
-        {"k = {a=1\n}", "t:1:9", "',' or '}'"},
-        {"k = 01", "t:1:5", "not a value"},
-        {"k = 1__0", "t:1:5", "underscore"},
-        {"k = _1", "t:1:5", "underscore"},
-        {"k = 1_", "t:1:5", "underscore"},
-        {"k = 1._5", "t:1:5", "underscore"},
-        {"k = 1.", "t:1:5", "not a value"},
-        {"k = .5", "t:1:5", "not a value"},
-        {"k = +-1", "t:1:5", "not a value"},
-        {"k = 0x1f", "t:1:5", "not a value"},
-        {"k = nan", "t:1:5", "not a value"},
-        {"k = -inf", "t:1:5", "not a value"},
-        {"k = 2026-01-31", "t:1:5", "not a value"},
-        {"k = 12:30:00", "t:1:5", "not a value"},
-        {"k = truer", "t:1:5", "not a value"},
-        {"k = hello", "t:1:5", "not a value"},
-        {"k = 9223372036854775808", "t:1:5", "out of range"},
-        {"k = 1e999", "t:1:5", "out of range"},
-        {"x = 1\nk = \"\xff\"", "t:2:6", "invalid UTF-8"},
-        {"a = 1\rb = 2", "t:1:6", "line should end"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct tm_toml *root = NULL;
         struct tm_err err = {.status = TM_OK};
         tm_status status = tm_toml_parse(tm_view_str(cases[i].text), "t", &root, &err);
@@ -246,6 +252,13 @@ START_TEST(refused)
         }
         ck_assert_ptr_null(root);
     }
+    ck_assert_uint_eq(tm_mem_live_blocks(), 0);
+}
+
+START_TEST(refused)
+{
+    check_refused(bad_structure, sizeof bad_structure / sizeof bad_structure[0]);
+    check_refused(bad_values, sizeof bad_values / sizeof bad_values[0]);
     struct tm_toml *root = NULL;
     struct tm_err err = {.status = TM_OK};
     ck_assert_int_eq(tm_toml_parse(tm_view_of("a\0", 2), "t", &root, &err), TM_E_MALFORMED);

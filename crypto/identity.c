@@ -214,22 +214,29 @@ tm_status tm_identity_save(const struct tm_identity *identity, const char *path,
     return status;
 }
 
+static tm_status from_file(const struct tm_keyfile *file, const char *path,
+                           struct tm_identity **out, struct tm_err *err)
+{
+    TM_TRY(tm_identity_from_seed(file->seed, out, err));
+    struct tm_identity *identity = *out;
+    TM_ASSERT(identity != NULL);
+    if (!tm_public_key_eq(&identity->public_key, &file->public_key)) {
+        tm_identity_destroy(out);
+        return tm_err_set(err, TM_E_VERIFY, path, "cannot use this key file",
+                          "restore the file from a copy",
+                          "its public key is not that of its secret seed");
+    }
+    memcpy(identity->name, file->name, sizeof file->name);
+    return TM_OK;
+}
+
 tm_status tm_identity_load(const char *path, struct tm_identity **out, struct tm_err *err)
 {
     *out = NULL;
     struct tm_keyfile file;
     tm_status status = tm_keyfile_load(path, &file, err);
     if (status == TM_OK) {
-        status = tm_identity_from_seed(file.seed, out, err);
-    }
-    if (status == TM_OK && !tm_public_key_eq(&(*out)->public_key, &file.public_key)) {
-        tm_identity_destroy(out);
-        status = tm_err_set(err, TM_E_VERIFY, path, "cannot use this key file",
-                            "restore the file from a copy",
-                            "its public key is not that of its secret seed");
-    }
-    if (status == TM_OK) {
-        memcpy((*out)->name, file.name, sizeof file.name);
+        status = from_file(&file, path, out, err);
     }
     tm_wipe(&file, sizeof file);
     return status;

@@ -9,7 +9,7 @@
 #define LABEL_MAX 64
 
 static const char *const labels[TM_SIGN_LABEL_COUNT] = {
-#define TM_SIGN_LABEL_TEXT(code, text) [code] = text,
+#define TM_SIGN_LABEL_TEXT(code, text) [code] = (text),
     TM_SIGN_LABEL_LIST(TM_SIGN_LABEL_TEXT)
 #undef TM_SIGN_LABEL_TEXT
 };

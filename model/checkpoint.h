@@ -23,6 +23,10 @@ tm_status tm_checkpoint_read(struct tm_checkpoint *checkpoint, size_t index, uin
 /* SHA-256 of the tensor's row-major little-endian bytes. */
 tm_status tm_checkpoint_hash(struct tm_checkpoint *checkpoint, size_t index,
                              struct tm_digest *out, struct tm_err *err) TM_MUST_USE;
+/* bytes at offset of an attachment, appended to out. */
+tm_status tm_checkpoint_attachment_range(struct tm_checkpoint *checkpoint, size_t index,
+                                         uint64_t offset, size_t bytes, struct tm_buf *out,
+                                         struct tm_err *err) TM_MUST_USE;
 /* A whole attachment (<= 256 MiB) appended to out. */
 tm_status tm_checkpoint_attachment(struct tm_checkpoint *checkpoint, size_t index,
                                    struct tm_buf *out, struct tm_err *err) TM_MUST_USE;

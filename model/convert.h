@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Numbers of every dtype to float32 and back, exact where the target can hold the value, rounded to
- * nearest even otherwise. Format arithmetic: integers and IEEE float only, same bits everywhere.
- * Layouts: ggml-common.h and ggml-quants.c of llama.cpp, gguf-py as the second opinion; OCP OFP8 for
- * F8. All functions: src and dst do not overlap. */
+ * Numbers of every dtype to float32 and back, exact where the target can hold the value, rounded
+ * to nearest even otherwise. Format arithmetic: integers and IEEE float only, same bits everywhere.
+ * Layouts: ggml-common.h and ggml-quants.c of llama.cpp, gguf-py as the second opinion; OCP OFP8
+ * for F8. All functions: src and dst do not overlap. */
 #ifndef TM_MODEL_CONVERT_H
 #define TM_MODEL_CONVERT_H
 

@@ -39,7 +39,8 @@ static inline float tm_half_widen(uint16_t half)
     uint32_t normal = magnitude + rebias + (exponent == exponent_mask ? rebias : 0);
     /* A subnormal half is mantissa * 2^-24: read it as 2^-14 + that, then take 2^-14 away. */
     float small = tm_f32_from_bits(magnitude + (113u << 23)) - tm_f32_from_bits(113u << 23);
-    uint32_t bits = exponent == 0 ? tm_f32_bits(small) : normal;
+    uint32_t is_small = 0u - (uint32_t)(exponent == 0); /* a mask: a branch would not vectorise */
+    uint32_t bits = (tm_f32_bits(small) & is_small) | (normal & ~is_small);
     return tm_f32_from_bits(bits | (uint32_t)(half & 0x8000) << 16);
 }
 

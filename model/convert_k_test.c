@@ -120,6 +120,7 @@ Suite *tm_suite(void)
 {
     Suite *suite = suite_create("convert_k");
     TCase *decode = tcase_create("decode");
+    tcase_set_timeout(decode, 60);
     tcase_add_loop_test(decode, decodes_by_layout, 0, 3);
     tcase_add_test(decode, decodes_known_blocks);
     suite_add_tcase(suite, decode);

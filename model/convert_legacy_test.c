@@ -201,10 +201,12 @@ Suite *tm_suite(void)
 {
     Suite *suite = suite_create("convert_legacy");
     TCase *decode = tcase_create("decode");
+    tcase_set_timeout(decode, 60);
     tcase_add_loop_test(decode, decodes_by_layout, 0, FORMATS);
     tcase_add_test(decode, decodes_known_blocks);
     suite_add_tcase(suite, decode);
     TCase *encode = tcase_create("encode");
+    tcase_set_timeout(encode, 60);
     tcase_add_test(encode, q8_0_rounds_ties_away);
     tcase_add_test(encode, q4_0_takes_the_first_peak);
     tcase_add_test(encode, encodes_blocks_without_scale);

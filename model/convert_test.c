@@ -286,6 +286,7 @@ Suite *tm_suite(void)
 {
     Suite *suite = suite_create("convert");
     TCase *numbers = tcase_create("numbers");
+    tcase_set_timeout(numbers, 60);
     tcase_add_test(numbers, half_values);
     tcase_add_test(numbers, brain_values);
     tcase_add_test(numbers, half_rounding);
@@ -294,6 +295,7 @@ Suite *tm_suite(void)
     tcase_add_test(numbers, nan_stays_nan);
     suite_add_tcase(suite, numbers);
     TCase *runs = tcase_create("runs");
+    tcase_set_timeout(runs, 60);
     tcase_add_test(runs, f8_values);
     tcase_add_test(runs, plain_runs);
     tcase_add_test(runs, f64_rounds_once);

@@ -139,7 +139,8 @@ static tm_status take_array(struct tm_gguf_iter *iter, struct tm_gguf_kv *out, s
     out->item_type = (enum tm_gguf_type)type;
     uint64_t item_bytes = type == TM_GGUF_STRING ? 8 : types[type].bytes;
     if (out->item_count > iter->total / item_bytes) {
-        return malformed(err, out->key, at, "the file is truncated: the array is longer than it");
+        return malformed(err, out->key, at,
+                         "the file is truncated: the array is longer than it all");
     }
     size_t start = iter->cursor.at;
     if (type != TM_GGUF_STRING) {

@@ -7,10 +7,11 @@
  *   ledger   one entry a unit: who made it, signature, how checked, measured error
  *   tail     fixed, 256 bytes: ledger offset, size and SHA-256, owner key, signature, magic
  *
- * Package id = SHA-256("tensormill.package-id.v1" || fixed header || tables): it covers the chunk
- * table, and by it every chunk. The ledger is outside the id: the same content made by other nodes
- * has the same id. The owner signs id || ledger digest. Reading verifies before it parses: magic and
- * sizes, then signature and digests, then tables. All integers little-endian. */
+ * Package id = SHA-256("tensormill.package-id.v1" || first 112 bytes of the header || tables): it
+ * covers the chunk table, and by it every chunk. The ledger and the sizes that follow from it (the
+ * last 16 bytes of the header) are outside the id: the same content made by other nodes has the
+ * same id. The owner signs id || ledger digest. Reading verifies before it parses: magic and sizes,
+ * then digests and signature, then tables. All integers little-endian. */
 #ifndef TM_PACKAGE_PACKAGE_H
 #define TM_PACKAGE_PACKAGE_H
 
@@ -22,14 +23,20 @@
 #define TM_PACKAGE_TAIL_BYTES 256
 #define TM_PACKAGE_ALIGN 64
 #define TM_PACKAGE_TABLES_MAX (256u * 1024 * 1024)
+#define TM_PACKAGE_LEDGER_MAX (256u * 1024 * 1024)
+#define TM_PACKAGE_CHUNK_MAX (128u * 1024 * 1024) /* encoded bytes of one chunk */
+#define TM_PACKAGE_PIPELINE_MAX 255               /* bytes of a pipeline text, printable ASCII */
+#define TM_PACKAGE_NAME_MAX 65535                 /* bytes of a tensor name */
+#define TM_PACKAGE_PATH_MAX 255                   /* bytes of an attachment name */
+#define TM_PACKAGE_TEXT_MAX (16u * 1024 * 1024)   /* bytes of the plan text */
 #define TM_PACKAGE_RANK_MAX 8
 
 /* A chunk is the encoded form of one unit (a block of a tensor, or a piece of an attachment). */
 struct tm_pkg_chunk {
-    uint64_t offset; /* in the file; set by the writer */
-    uint32_t bytes;  /* encoded */
-    uint32_t rows, cols; /* decoded block: rows x cols weights, or 1 x bytes for lossless ones */
-    struct tm_digest leaf;   /* tm_merkle_leaf of the encoded bytes: content id */
+    uint64_t offset;       /* in the file; set by the writer */
+    uint32_t bytes;        /* encoded */
+    uint32_t rows, cols;   /* decoded block: rows x cols weights, or 1 x bytes for lossless ones */
+    struct tm_digest leaf; /* tm_merkle_leaf of the encoded bytes: content id */
     struct tm_digest source; /* SHA-256 of the unit's source bytes, in the source dtype */
 };
 
@@ -47,7 +54,7 @@ struct tm_pkg_tensor {
 };
 
 struct tm_pkg_attachment {
-    char *name;
+    char *name; /* a relative path: no empty, "." or ".." part, no backslash or control byte */
     uint32_t pipeline; /* a lossless one */
     uint32_t first_chunk, chunk_count;
     uint64_t bytes;
@@ -82,8 +89,9 @@ enum {
 struct tm_pkg_ledger_entry {
     uint32_t chunk;
     uint32_t checks;
-    uint64_t squared_error_bits, squared_norm_bits; /* IEEE 754 doubles, as tm_block_measure gives */
-    uint32_t node; /* index into ledger nodes */
+    uint64_t squared_error_bits,
+        squared_norm_bits;   /* IEEE 754 doubles, as tm_block_measure gives */
+    uint32_t node;           /* index into ledger nodes */
     struct tm_signature sig; /* by that node over tm_pkg_statement, label TM_SIGN_RESULT */
 };
 
@@ -97,7 +105,8 @@ struct tm_pkg_ledger {
 };
 void tm_pkg_ledger_deinit(struct tm_pkg_ledger *ledger);
 
-/* What a node signs for a unit: plan digest, chunk index, source digest, leaf, pipeline text. */
+/* What a node signs for a unit: plan digest, chunk index, source digest, leaf, pipeline text (at
+ * most TM_PACKAGE_PIPELINE_MAX bytes). */
 #define TM_PKG_STATEMENT_MAX 512
 struct tm_view tm_pkg_statement(const struct tm_digest *plan, uint32_t chunk,
                                 const struct tm_digest *source, const struct tm_digest *leaf,
@@ -105,7 +114,8 @@ struct tm_view tm_pkg_statement(const struct tm_digest *plan, uint32_t chunk,
 
 /* ---- writing: meta with all leaves, sizes and rows known; then the chunks in order ---- */
 struct tm_package_writer;
-/* Sets chunk offsets in meta. The writer keeps a pointer to meta until finish. */
+/* Sets chunk offsets in meta. The writer keeps a pointer to meta until finish. Meta is held to
+ * every rule that a reader checks: TM_E_MALFORMED. */
 tm_status tm_package_writer_begin(const char *path, struct tm_pkg_meta *meta,
                                   struct tm_package_writer **out, struct tm_err *err) TM_MUST_USE;
 /* bytes must have the declared size and leaf: TM_E_VERIFY otherwise. */
@@ -130,10 +140,14 @@ const struct tm_digest *tm_package_id(const struct tm_package *package);
 const struct tm_digest *tm_package_root(const struct tm_package *package);
 const struct tm_public_key *tm_package_owner(const struct tm_package *package);
 uint64_t tm_package_bytes(const struct tm_package *package); /* of the file */
+/* Index of a tensor by name; UINT32_MAX when there is none. */
 uint32_t tm_package_find(const struct tm_package *package, const char *name, size_t name_bytes);
 /* Reads chunk i into out (cleared first) and checks its leaf. */
 tm_status tm_package_chunk(struct tm_package *package, uint32_t index, struct tm_buf *out,
                            struct tm_err *err) TM_MUST_USE;
+/* Reads the whole file: every chunk against its leaf, every padding byte zero. After TM_OK each
+ * byte of the file is covered by a check. Memory: one chunk. */
+tm_status tm_package_check(struct tm_package *package, struct tm_err *err) TM_MUST_USE;
 /* Every ledger signature; the number that is good. TM_E_VERIFY names the first bad unit. */
 tm_status tm_package_check_ledger(struct tm_package *package, uint32_t *good,
                                   struct tm_err *err) TM_MUST_USE;
@@ -147,7 +161,12 @@ bool tm_package_is(const char *path);
 struct tm_pkg_layout {
     uint64_t file_bytes;
     uint64_t front_bytes; /* fixed header + tables, from offset 0 */
+    uint64_t data_offset; /* first chunk; zero bytes between front and here */
+    uint64_t data_bytes;  /* chunks with their padding, a multiple of TM_PACKAGE_ALIGN */
     uint64_t back_offset; /* ledger + tail, to the end of the file */
+    uint64_t ledger_bytes;
+    struct tm_digest tables; /* SHA-256 of the tables */
+    struct tm_digest root;   /* Merkle root over the chunks */
 };
 tm_status tm_pkg_layout_parse(struct tm_view header, struct tm_pkg_layout *out,
                               struct tm_err *err) TM_MUST_USE;

@@ -29,15 +29,16 @@ const char *tm_pipeline_text(const struct tm_pipeline *pipeline, char *out);
 /* TM_DATA_FLOAT (the block is weights) or TM_DATA_BYTES (lossless: the tensor's own bytes). */
 enum tm_data_kind tm_pipeline_input(const struct tm_pipeline *pipeline);
 
+/* Whether decoding gives the source bytes back (input kind TM_DATA_BYTES). Such units are verified
+ * by decoding and comparing, not by encoding again (docs/decisions/0002). */
+bool tm_pipeline_is_lossless(const struct tm_pipeline *pipeline);
+
 /* Upper bound of the encoded bytes of a block. */
 size_t tm_pipeline_bound(const struct tm_pipeline *pipeline, struct tm_block_shape shape);
 
-/* How strict a decoder is. CANONICAL also refuses every byte string that the encoder would not have
- * written for these symbols (other tables, padding, order); verification uses it. */
-enum tm_decode_check { TM_DECODE_FAST, TM_DECODE_CANONICAL };
-
-/* A block of weights back to float32, values[rows * cols]. Malformed input is TM_E_MALFORMED with the
- * reason and the offset within the block in err; values are then undefined. All bytes must be used. */
+/* A block of weights back to float32, values[rows * cols]. Malformed input is TM_E_MALFORMED with
+ * the reason and the offset within the block in err; values are then undefined. All bytes must be
+ * used. */
 tm_status tm_pipeline_decode(const struct tm_pipeline *pipeline, struct tm_block_shape shape,
                              struct tm_view encoded, enum tm_decode_check check, float *values,
                              struct tm_err *err) TM_MUST_USE;
@@ -45,6 +46,12 @@ tm_status tm_pipeline_decode(const struct tm_pipeline *pipeline, struct tm_block
 tm_status tm_pipeline_decode_bytes(const struct tm_pipeline *pipeline, size_t bytes,
                                    struct tm_view encoded, uint8_t *out,
                                    struct tm_err *err) TM_MUST_USE;
+/* A block of weights to its symbols, without the values: for deltas and re-encoding tests. out is
+ * initialised and empty. */
+tm_status tm_pipeline_decode_symbols(const struct tm_pipeline *pipeline,
+                                     struct tm_block_shape shape, struct tm_view encoded,
+                                     enum tm_decode_check check, struct tm_symbols *out,
+                                     struct tm_err *err) TM_MUST_USE;
 /* Whether a block of weights can leave as dtype without loss: int 8 as Q8_0 and int 4 as Q4_0 when
  * cols is a multiple of 32. */
 bool tm_pipeline_exports_as(const struct tm_pipeline *pipeline, struct tm_block_shape shape,

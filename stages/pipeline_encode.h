@@ -16,12 +16,18 @@ tm_status tm_pipeline_encode(const struct tm_pipeline *pipeline, struct tm_block
 tm_status tm_pipeline_encode_bytes(const struct tm_pipeline *pipeline, struct tm_view bytes,
                                    struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
 
-/* Why a block cannot go through a pipeline without breaking its promise (each value within one step
- * of its group): not finite, or a scale that float16 cannot hold. */
-enum tm_unfit { TM_FITS, TM_UNFIT_NAN, TM_UNFIT_INF, TM_UNFIT_SCALE_RANGE };
+/* The entropy coding half alone: symbols as a quantizer gives them to bytes, appended to out. */
+tm_status tm_pipeline_encode_symbols(const struct tm_pipeline *pipeline,
+                                     const struct tm_symbols *symbols,
+                                     struct tm_buf *out) TM_MUST_USE;
+
+/* Why a block cannot go through a pipeline without breaking its promise: not finite, or a scale
+ * that float16 cannot hold well enough. The promise of int is that each decoded value is within R
+ * * 1.05 / 127 (8 bits) or R * 1.05 / 7 (4 bits) of its source, R = max |x| of its row in the
+ * block; of ternary, that each scale is within 0.05 R of the best one. Always TM_FITS for lossless
+ * pipelines. */
 enum tm_unfit tm_pipeline_fits(const struct tm_pipeline *pipeline, struct tm_block_shape shape,
                                const float *values);
-const char *tm_unfit_text(enum tm_unfit unfit); /* "holds NaN", ... for messages */
 
 /* Error of decoded against source values in a fixed order (eight lanes, lane i takes elements
  * i mod 8, lanes added pairwise): same doubles everywhere. Sums are added over blocks in order. */
@@ -33,9 +39,9 @@ struct tm_block_error {
 void tm_block_measure(const float *source, const float *decoded, size_t count,
                       struct tm_block_error *out);
 
-/* Golden self-test: encodes fixed pseudo-random inputs with every stage under the current kernel and
- * compares the SHA-256 of all outputs with the digest compiled in (also in tests/vectors). TM_E_VERIFY
- * when it differs: this build must not join a mesh. out may be NULL. */
+/* Golden self-test: encodes fixed pseudo-random inputs with every stage under the current kernel
+ * and compares the SHA-256 of all outputs with the digest compiled in (also in tests/vectors).
+ * TM_E_VERIFY when it differs: this build must not join a mesh. out may be NULL. */
 tm_status tm_selftest(struct tm_digest *out, struct tm_err *err) TM_MUST_USE;
 /* Digest over the names, versions and golden vectors of all encoders: what nodes announce. */
 struct tm_digest tm_encoders_digest(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a compression stage is. A pipeline is `transform* > quantize > entropy code` over typed data:
- * a float block, a symbol stream with side information, or bytes. Stages hand each other symbols;
- * nothing is decoded in between.
+ * What a compression stage is. A pipeline is `transform* > quantize > entropy code` over typed
+ * data: a float block, a symbol stream with side information, or bytes. Stages hand each other
+ * symbols; nothing is decoded in between.
  *
  * Kind of arithmetic: format arithmetic throughout. The bytes of a block are a function of (stage
  * ids and versions, parameters, input bytes) and of nothing else (docs/decisions/0001). */
@@ -34,8 +34,8 @@ struct tm_stage_params {
     uint32_t level; /* zstd: 1..19 */
 };
 
-/* Shape of one block: `rows` x `cols` weights, row-major, contiguous. The last group of a row may be
- * shorter than the group. rows * cols <= TM_BLOCK_WEIGHTS_MAX. */
+/* Shape of one block: `rows` x `cols` weights, row-major, contiguous. The last group of a row may
+ * be shorter than the group. rows * cols <= TM_BLOCK_WEIGHTS_MAX. */
 struct tm_block_shape {
     uint32_t rows, cols;
 };
@@ -44,9 +44,9 @@ struct tm_block_shape {
 /* Blocks of bytes (raw, zstd) have rows = 1, cols = number of bytes, and this limit. */
 #define TM_BLOCK_BYTES_MAX (64u * 1024 * 1024)
 
-/* A symbol stream between a quantizer and an entropy coder. codes[rows * cols] are in [0, alphabet);
- * a quantizer may pack several weights into a symbol, then count differs from rows * cols. side is
- * everything else that the decoder needs: scales, as the quantizer lays them out. */
+/* A symbol stream between a quantizer and an entropy coder. codes[rows * cols] are in [0,
+ * alphabet); a quantizer may pack several weights into a symbol, then count differs from rows *
+ * cols. side is everything else that the decoder needs: scales, as the quantizer lays them out. */
 struct tm_symbols {
     uint32_t alphabet; /* 2..256 */
     size_t count;
@@ -67,5 +67,38 @@ enum tm_data_kind tm_stage_output(enum tm_stage_id id);
 void tm_stage_symbol_counts(enum tm_stage_id id, const struct tm_stage_params *params,
                             struct tm_block_shape shape, size_t *symbols, size_t *side_bytes,
                             uint32_t *alphabet);
+/* Whether symbols that an entropy decoder gave (counts as above, all below the alphabet) can be
+ * decoded to values: TM_E_MALFORMED for a scale that is not finite and for used spare trits; err
+ * has the reason and may be NULL. */
+tm_status tm_symbols_check(enum tm_stage_id id, const struct tm_stage_params *params,
+                           struct tm_block_shape shape, const struct tm_symbols *symbols,
+                           struct tm_err *err) TM_MUST_USE;
+/* Groups of a row, the shorter last one included. */
+static inline uint32_t tm_row_groups(uint32_t cols, uint32_t group)
+{
+    return cols / group + (cols % group != 0);
+}
+/* Whether a block of weights of this shape is within TM_BLOCK_WEIGHTS_MAX. */
+bool tm_shape_is_block(struct tm_block_shape shape);
+
+/* Ternary packing, five weights to a symbol: symbol = sum of (code_i + 1) * 3^i, i = 0..4, over the
+ * weights in row-major order; the weights that the last symbol lacks count as code 0. */
+#define TM_TRITS 5
+#define TM_TRIT_ALPHABET 243
+
+/* Why a block cannot go through a quantizer without breaking its promise: see pipeline_encode.h. */
+enum tm_unfit { TM_FITS, TM_UNFIT_NAN, TM_UNFIT_INF, TM_UNFIT_SCALE_RANGE };
+struct tm_misfit {
+    enum tm_unfit why;
+    uint32_t row, col; /* of the first value that does not fit (SCALE_RANGE: of its group) */
+};
+/* "holds NaN", ... for messages; also TM_FITS. */
+const char *tm_unfit_text(enum tm_unfit unfit);
+/* The TM_E_REFUSED of an encoder; err may be NULL. */
+tm_status tm_misfit_refuse(struct tm_misfit misfit, struct tm_err *err);
+
+/* How strict a decoder is. CANONICAL also refuses every byte string that the encoder would not have
+ * written for these symbols (other tables, padding, order); verification uses it. */
+enum tm_decode_check { TM_DECODE_FAST, TM_DECODE_CANONICAL };
 
 #endif

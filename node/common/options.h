@@ -9,11 +9,13 @@
 
 #include "base/status.h"
 
+struct tm_parsed;
+
 enum tm_option_kind { TM_OPT_FLAG, TM_OPT_TEXT, TM_OPT_U64, TM_OPT_SIZE, TM_OPT_CHOICE };
 
 struct tm_option {
-    const char *name;    /* "recipe": --recipe */
-    char letter;         /* 'o' for -o, 0 for none */
+    const char *name; /* "recipe": --recipe */
+    char letter;      /* 'o' for -o, 0 for none */
     enum tm_option_kind kind;
     const char *value_name; /* "NAME" in help */
     const char *choices;    /* "gguf|safetensors" for TM_OPT_CHOICE */
@@ -25,11 +27,12 @@ struct tm_command {
     const char *name;      /* "compress" */
     const char *arguments; /* "MODEL" or "PKG [FILE]"; "" for none */
     unsigned min_arguments, max_arguments;
-    const char *summary;   /* one line for the list of commands */
-    const char *details;   /* paragraph(s) for --help; may be NULL */
-    const char *examples;  /* lines for --help */
+    const char *summary;             /* one line for the list of commands */
+    const char *details;             /* paragraph(s) for --help; may be NULL */
+    const char *examples;            /* lines for --help */
     const struct tm_option *options; /* ends with name == NULL; --json -q -v --help are added */
-    tm_status (*run)(const struct tm_command *command, void *parsed, struct tm_err *err);
+    tm_status (*run)(const struct tm_command *command, const struct tm_parsed *parsed,
+                     struct tm_err *err);
 };
 
 #define TM_OPTIONS_MAX 32
@@ -41,8 +44,9 @@ struct tm_parsed {
     struct {
         const char *text; /* NULL: absent without default */
         uint64_t number;
-        bool set; /* given by flag, environment or file (not the default) */
-    } value[TM_OPTIONS_MAX]; /* as in command->options */
+        bool set;                         /* given by flag, environment or file (not the default) */
+    } value[TM_OPTIONS_MAX];              /* as in command->options */
+    char number_text[TM_OPTIONS_MAX][64]; /* texts of numbers from the configuration */
 };
 
 /* Value of an option by name; asserts that the command has it. */
@@ -56,7 +60,8 @@ bool tm_opt_flag(const struct tm_command *command, const struct tm_parsed *parse
 struct tm_program {
     const char *name; /* "tmill" */
     const char *summary;
-    const struct tm_command *const *commands; /* NULL-terminated; a name may have two words: "key gen" */
+    const struct tm_command *const
+        *commands; /* NULL-terminated; a name may have two words: "key gen" */
 };
 
 /* The whole main(): kernel and crypto set-up, parse, run, error line (or JSON with --json:

@@ -13,6 +13,9 @@
 #include "scheduler/split.h"
 #include "stages/pipeline.h"
 
+/* Turns "int8", "int4", "ternary", "keep" or a pipeline text into a canonical pipeline. */
+extern const struct tm_codec_resolver tm_stage_resolver;
+
 struct tm_job_options {
     const char *model_path;
     const char *recipe; /* built-in name, or path of a TOML file */
@@ -29,26 +32,30 @@ struct tm_job {
     struct tm_checkpoint *checkpoint;
     struct tm_plan plan;
     struct tm_split split;
-    struct tm_pipeline *pipelines;    /* parsed plan.pipelines */
-    struct tm_digest *unit_source;    /* per unit: SHA-256 of its source bytes */
-    struct tm_digest *tensor_source;  /* per tensor, then per attachment */
-    char *plan_text;                  /* plan.toml with source digests */
+    struct tm_pipeline *pipelines;   /* parsed plan.pipelines */
+    struct tm_digest *unit_source;   /* per unit: SHA-256 of its source bytes */
+    struct tm_digest *tensor_source; /* per tensor, then per attachment */
+    char *plan_text;                 /* plan.toml with source digests */
     struct tm_digest plan_digest;
     struct tm_journal *journal; /* open for writing */
     struct tm_store *chunks;    /* by leaf */
     char **warnings;            /* "tensor 'x' kept: holds NaN" */
     size_t warning_count;
     bool existed; /* an unfinished job was found */
+    int lock_fd;  /* flock on <dir>/lock: one process runs a job */
 };
 
-/* Opens the model, plans, reads every byte of it once (source digests; values that are not finite or
- * do not fit a grid: such tensors are kept and a warning says so), writes the job. Refuses an output
- * that is an input, and a full disk, before any work: TM_E_USAGE / TM_E_REFUSED. */
+/* Opens the model, plans, reads every byte of it once (source digests; values that are not finite
+ * or do not fit a grid: such tensors are kept and a warning says so), writes the job. Refuses an
+ * output that is an input, and a full disk, before any work: TM_E_USAGE / TM_E_REFUSED. */
 tm_status tm_job_prepare(const struct tm_job_options *options, struct tm_job **out,
                          struct tm_err *err) TM_MUST_USE;
 /* An existing job by id (or unique prefix), for resume. The model must still be the same bytes. */
 tm_status tm_job_open(const char *state_dir, const char *id, const struct tm_job_options *options,
                       struct tm_job **out, struct tm_err *err) TM_MUST_USE;
+/* Full id and journal path of a job by id prefix: for jobs, show, watch, cancel. */
+tm_status tm_job_journal_path(const char *state_dir, const char *prefix, char id[16],
+                              char path[TM_PATH_MAX], struct tm_err *err) TM_MUST_USE;
 void tm_job_close(struct tm_job **job);
 
 /* Source bytes of a unit into out (cleared first). Thread-safe. */
@@ -56,6 +63,11 @@ tm_status tm_job_read_unit(struct tm_job *job, uint32_t unit, struct tm_buf *out
                            struct tm_err *err) TM_MUST_USE;
 /* Index of a unit by its source digest (several may share it: the first), or unit_count. */
 uint32_t tm_job_find_source(const struct tm_job *job, const struct tm_digest *source);
+
+/* Accepted results of the journal whose chunks are whole in the store, sorted by unit; the others
+ * must be made again. Free with tm_free. */
+tm_status tm_job_results(struct tm_job *job, struct tm_journal_result **out, size_t *count,
+                         struct tm_err *err) TM_MUST_USE;
 
 /* When all units are in the journal: writes the package atomically and removes the chunks. */
 tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool quiet,

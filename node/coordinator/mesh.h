@@ -33,4 +33,8 @@ struct tm_mesh_report {
 tm_status tm_mesh_run(const struct tm_mesh_options *options, struct tm_mesh_report *report,
                       struct tm_err *err) TM_MUST_USE;
 
+/* Upper bound of the memory (resident bytes) of a job with that many local workers, whatever the
+ * model's size: what `inspect` prints and the benchmarks hold it to. */
+uint64_t tm_mesh_memory_bound(unsigned local_workers);
+
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The coordinator's journal: one SQLite file a job (WAL, synchronous=FULL), written before anything
  * is acknowledged. kill -9 or a power cut at any moment loses nothing acknowledged. Writes are
- * collected by the caller and committed together (group commit). One thread writes; other processes
- * may read (tmill jobs, show, watch). */
+ * collected by the caller and committed together (group commit). One process writes (a lock file
+ * beside the journal says so), one thread at a time; other processes may read (tmill jobs, show,
+ * watch). A write that the disk refused is fatal: the caller stops and says so. */
 #ifndef TM_NODE_JOURNAL_H
 #define TM_NODE_JOURNAL_H
 
@@ -14,9 +15,9 @@ const char *tm_job_state_name(enum tm_job_state state);
 
 /* What a job is; written once. All texts owned by the struct when read; free with _deinit. */
 struct tm_journal_job {
-    char *id; /* "J" and 12 hex digits */
+    char *id;                             /* "J" and 12 hex digits */
     char *model_path, *out_path, *recipe; /* absolute paths; recipe name or file */
-    char *plan;                            /* plan.toml */
+    char *plan;                           /* plan.toml */
     struct tm_digest plan_digest;
     uint32_t unit_count;
     uint32_t block_weights;
@@ -52,7 +53,9 @@ struct tm_journal_node { /* for display: written when a node announces itself an
 };
 
 struct tm_journal;
-/* Opens or creates PATH; a newer schema is TM_E_INCOMPATIBLE, a broken file TM_E_MALFORMED. */
+/* Opens or creates PATH (read_only never creates: TM_E_NOT_FOUND). A newer schema is
+ * TM_E_INCOMPATIBLE, a broken file TM_E_MALFORMED, a journal that another process writes
+ * TM_E_REFUSED. */
 tm_status tm_journal_open(const char *path, bool read_only, struct tm_journal **out,
                           struct tm_err *err) TM_MUST_USE;
 void tm_journal_close(struct tm_journal **journal);
@@ -68,15 +71,20 @@ tm_status tm_journal_set_state(struct tm_journal *journal, enum tm_job_state sta
                                struct tm_err *err) TM_MUST_USE;
 
 /* Group commit: begin, any number of puts, commit (durable on return) or roll back. A second result
- * for a unit with another leaf is TM_E_VERIFY (never overwritten); with the same leaf TM_OK. */
+ * for a unit with another leaf is TM_E_VERIFY (never overwritten); with the same leaf TM_OK. A
+ * result of a banned node is TM_E_VERIFY. */
 tm_status tm_journal_begin(struct tm_journal *journal, struct tm_err *err) TM_MUST_USE;
 tm_status tm_journal_put_result(struct tm_journal *journal, const struct tm_journal_result *result,
                                 struct tm_err *err) TM_MUST_USE;
-/* The ban, and in the same transaction every result of the node is deleted. */
+/* The ban, and in the same transaction every result of the node is deleted; their number is kept as
+ * `dropped` (the given one is ignored). */
 tm_status tm_journal_put_ban(struct tm_journal *journal, const struct tm_journal_ban *ban,
                              struct tm_err *err) TM_MUST_USE;
 tm_status tm_journal_put_node(struct tm_journal *journal, const struct tm_journal_node *node,
                               struct tm_err *err) TM_MUST_USE;
+/* A unit whose chunk is gone or rotten is to be made again; an absent result is TM_OK. */
+tm_status tm_journal_drop_result(struct tm_journal *journal, uint32_t unit,
+                                 struct tm_err *err) TM_MUST_USE;
 tm_status tm_journal_commit(struct tm_journal *journal, struct tm_err *err) TM_MUST_USE;
 void tm_journal_rollback(struct tm_journal *journal);
 

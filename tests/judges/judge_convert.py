@@ -132,7 +132,8 @@ def main():
             report(f"{kernel} {name} decode", got, want.tobytes(), 4 * want.shape[-1])
         with np.errstate(all="ignore"):
             got = ours(kernel, "encode", "F16", bits.tobytes())
-            report(f"{kernel} F16 encode", got, bits.view(np.float32).astype(np.float16).tobytes(), 2)
+            want = bits.view(np.float32).astype(np.float16)
+            report(f"{kernel} F16 encode", got, want.tobytes(), 2)
             got = ours(kernel, "encode", "BF16", bits.tobytes())
             want = quantize(bits.view(np.float32), gguf.GGMLQuantizationType.BF16)
             report(f"{kernel} BF16 encode", got, want.tobytes(), 2)

@@ -22,3 +22,4 @@ function(tm_judge name script)
 endfunction()
 
 tm_judge(convert judge_convert.py PROGRAMS convert_dump LINKS tm_model)
+tm_judge(writer judge_writer.py PROGRAMS writer_make LINKS tm_model)

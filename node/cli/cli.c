@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/num.h"
+
+tm_status tm_cli_key_path(const char *given, const char *name, char *out, struct tm_err *err)
+{
+    if (given != NULL) {
+        if (strlen(given) >= TM_PATH_MAX) {
+            return tm_err_set(err, TM_E_USAGE, "--key", "path too long", NULL, "over %d bytes",
+                              TM_PATH_MAX);
+        }
+        snprintf(out, TM_PATH_MAX, "%s", given);
+        return TM_OK;
+    }
+    char dir[TM_PATH_MAX], file[128];
+    TM_TRY(tm_xdg_dir(TM_XDG_CONFIG, dir, err));
+    snprintf(file, sizeof file, "%s.key", name);
+    return tm_path_join(out, dir, file);
+}
+
+tm_status tm_cli_identity(const char *given, const char *name, struct tm_identity **out,
+                          struct tm_err *err)
+{
+    char path[TM_PATH_MAX], dir[TM_PATH_MAX];
+    TM_TRY(tm_cli_key_path(given, name, path, err));
+    if (given != NULL || tm_path_exists(path)) {
+        return tm_identity_load(path, out, err);
+    }
+    TM_TRY(tm_path_dir(dir, path));
+    TM_TRY(tm_dir_make(dir, 0700, err));
+    TM_TRY(tm_identity_generate(out, err));
+    tm_status status = tm_identity_save(*out, path, name, err);
+    if (status != TM_OK) {
+        tm_identity_destroy(out);
+        /* Two commands started together: the other one made it first. */
+        if (tm_path_exists(path)) {
+            return tm_identity_load(path, out, err);
+        }
+    }
+    return status;
+}
+
+void tm_cli_json_begin(struct tm_cli_json *json, const char *schema)
+{
+    tm_buf_init(&json->text, (size_t)1 << 30);
+    tm_jw_begin(&json->jw, &json->text, true);
+    tm_jw_object(&json->jw, NULL);
+    tm_jw_str(&json->jw, "schema", schema);
+    tm_jw_object(&json->jw, "data");
+}
+
+tm_status tm_cli_json_end(struct tm_cli_json *json, char *const *warnings, size_t warning_count,
+                          struct tm_err *err)
+{
+    tm_jw_object_end(&json->jw);
+    tm_jw_array(&json->jw, "warnings");
+    for (size_t i = 0; i < warning_count; i++) {
+        tm_jw_str(&json->jw, NULL, warnings[i]);
+    }
+    tm_jw_array_end(&json->jw);
+    tm_jw_object_end(&json->jw);
+    tm_status status = tm_jw_end(&json->jw);
+    if (status == TM_OK &&
+        (fwrite(json->text.data, 1, json->text.bytes, stdout) != json->text.bytes ||
+         putchar('\n') == EOF)) {
+        status = tm_err_set(err, TM_E_IO, "standard output", "cannot write", NULL, "%s",
+                            strerror(errno));
+    }
+    tm_buf_deinit(&json->text);
+    return status;
+}
+
+void tm_cli_warnings(char *const *warnings, size_t count, bool quiet)
+{
+    for (size_t i = 0; i < count && !quiet; i++) {
+        char line[1024];
+        fprintf(stderr, "tmill: warning: %s\n",
+                tm_escape(warnings[i], strlen(warnings[i]), line, sizeof line));
+    }
+}
+
+struct tm_sink tm_cli_sink(const struct tm_parsed *parsed)
+{
+    enum tm_level level = TM_LEVEL_WARN;
+    if (parsed->quiet) {
+        level = TM_LEVEL_ERROR;
+    } else if (parsed->verbose) {
+        level = TM_LEVEL_DEBUG;
+    }
+    return tm_sink_stream(stderr, level);
+}
+
+const char *tm_cli_number(double value, char *out)
+{
+    /* Scaled to an integer by hand, so that no locale puts a comma in. */
+    if (!(value >= 0 && value < 1e12)) {
+        snprintf(out, 32, "-");
+        return out;
+    }
+    int digits = 0;
+    while (digits < 9 && value * 1.0 < 1000) {
+        value *= 10;
+        digits++;
+    }
+    uint64_t whole = (uint64_t)(value + 0.5), unit = 1;
+    for (int i = 0; i < digits; i++) {
+        unit *= 10;
+    }
+    if (digits == 0) {
+        snprintf(out, 32, "%llu", (unsigned long long)whole);
+    } else {
+        snprintf(out, 32, "%llu.%0*llu", (unsigned long long)(whole / unit), digits,
+                 (unsigned long long)(whole % unit));
+    }
+    return out;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the commands of tmill share: the list of them, the owner's identity, tables on stdout. */
+#ifndef TM_NODE_CLI_H
+#define TM_NODE_CLI_H
+
+#include "base/event.h"
+#include "base/json.h"
+#include "crypto/sign.h"
+#include "node/common/options.h"
+
+extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
+extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
+extern const struct tm_command tm_cmd_jobs, tm_cmd_show, tm_cmd_watch, tm_cmd_cancel;
+extern const struct tm_command tm_cmd_node_run, tm_cmd_selftest;
+extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_export;
+
+/* Path of the key: the --key option's value, or $XDG_CONFIG_HOME/tmill/<name>.key. */
+tm_status tm_cli_key_path(const char *given, const char *name, char *out /* TM_PATH_MAX */,
+                          struct tm_err *err) TM_MUST_USE;
+/* Loads the key; makes it on first use when the path was not given by the user. */
+tm_status tm_cli_identity(const char *given, const char *name, struct tm_identity **out,
+                          struct tm_err *err) TM_MUST_USE;
+
+/* One JSON value on stdout: {"schema": schema, "data": { ... members ... }, "warnings": []}. */
+struct tm_cli_json {
+    struct tm_buf text;
+    struct tm_jw jw;
+};
+void tm_cli_json_begin(struct tm_cli_json *json, const char *schema);
+/* Closes data, writes the warnings, prints, frees. */
+tm_status tm_cli_json_end(struct tm_cli_json *json, char *const *warnings, size_t warning_count,
+                          struct tm_err *err) TM_MUST_USE;
+
+/* "tmill: warning: ..." on stderr, control characters escaped, unless quiet. */
+void tm_cli_warnings(char *const *warnings, size_t count, bool quiet);
+/* Events on stderr: warnings and worse, or everything when verbose; none when quiet. */
+struct tm_sink tm_cli_sink(const struct tm_parsed *parsed);
+/* "0.0123" and so on: four significant digits into out[32], '.' in every locale. */
+const char *tm_cli_number(double value, char *out);
+
+#endif

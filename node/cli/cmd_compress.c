@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * compress, submit, resume: three ways to run a job (node/coordinator/job.h, mesh.h). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "node/cli/cli.h"
+#include "node/coordinator/mesh.h"
+
+struct request {
+    const struct tm_parsed *parsed;
+    const char *listen, *key, *ready_file;
+    const char *allow; /* comma-separated public keys, or NULL */
+    unsigned workers;
+    uint64_t started_ms;
+};
+
+/* What the package says of itself, for the closing table. */
+struct summary {
+    uint64_t package_bytes, source_bytes, weights;
+    double error; /* relative: sqrt(sum of squared errors / sum of squares) */
+    uint32_t audited, nodes;
+    char id[TM_DIGEST_TEXT];
+};
+
+static tm_status summarise(struct tm_job *job, struct summary *out, struct tm_err *err)
+{
+    struct tm_package *package = NULL;
+    const struct tm_inventory *inv = tm_checkpoint_inventory(job->checkpoint);
+    double squared_error = 0, squared_norm = 0;
+    TM_TRY(tm_package_open(job->out_path, &package, err));
+    const struct tm_pkg_ledger *ledger = tm_package_ledger(package);
+    for (uint32_t i = 0; i < ledger->entry_count; i++) {
+        squared_error += tm_f64_from_bits(ledger->entries[i].squared_error_bits);
+        squared_norm += tm_f64_from_bits(ledger->entries[i].squared_norm_bits);
+        out->audited += (ledger->entries[i].checks & TM_CHECK_AUDITED) != 0;
+    }
+    out->nodes = ledger->node_count;
+    out->error = squared_norm > 0 ? sqrt(squared_error / squared_norm) : 0;
+    out->package_bytes = tm_package_bytes(package);
+    out->source_bytes = inv->total_bytes;
+    out->weights = inv->total_elements;
+    tm_digest_hex(tm_package_id(package), out->id);
+    tm_package_close(&package);
+    return TM_OK;
+}
+
+static double bits_per_weight(const struct summary *s)
+{
+    return s->weights > 0 ? 8.0 * (double)s->package_bytes / (double)s->weights : 0;
+}
+
+static tm_status print_json(const struct tm_job *job, const struct summary *s,
+                            const struct tm_mesh_report *report, uint64_t ms, struct tm_err *err)
+{
+    struct tm_cli_json json;
+    tm_cli_json_begin(&json, "tmill.compress/1");
+    tm_jw_str(&json.jw, "job", job->id);
+    tm_jw_str(&json.jw, "package", job->out_path);
+    tm_jw_str(&json.jw, "package_id", s->id);
+    tm_jw_u64(&json.jw, "package_bytes", s->package_bytes);
+    tm_jw_u64(&json.jw, "source_bytes", s->source_bytes);
+    tm_jw_u64(&json.jw, "weights", s->weights);
+    tm_jw_f64(&json.jw, "bits_per_weight", bits_per_weight(s));
+    tm_jw_f64(&json.jw, "relative_error", s->error);
+    tm_jw_u64(&json.jw, "units", report->units);
+    tm_jw_u64(&json.jw, "units_resumed", report->units_resumed);
+    tm_jw_u64(&json.jw, "units_audited", s->audited);
+    tm_jw_u64(&json.jw, "units_redone", report->redone);
+    tm_jw_u64(&json.jw, "results_rejected", report->rejected);
+    tm_jw_u64(&json.jw, "nodes", s->nodes);
+    tm_jw_u64(&json.jw, "nodes_banned", report->nodes_banned);
+    tm_jw_u64(&json.jw, "milliseconds", ms);
+    return tm_cli_json_end(&json, job->warnings, job->warning_count, err);
+}
+
+static void print_text(const struct tm_job *job, const struct summary *s,
+                       const struct tm_mesh_report *report, uint64_t ms)
+{
+    char a[TM_NUM_TEXT], b[TM_NUM_TEXT], path[TM_PATH_MAX], ratio[32], bits[32], error[32], sec[32];
+    double times = s->package_bytes > 0 ? (double)s->source_bytes / (double)s->package_bytes : 0;
+    printf("package  %s\n", tm_escape(job->out_path, strlen(job->out_path), path, sizeof path));
+    printf("id       %s\n", s->id);
+    printf("size     %s from %s, %s times smaller, %s bits a weight\n",
+           tm_format_bytes(s->package_bytes, a), tm_format_bytes(s->source_bytes, b),
+           tm_cli_number(times, ratio), tm_cli_number(bits_per_weight(s), bits));
+    printf("error    %s relative, over all weights\n", tm_cli_number(s->error, error));
+    printf("work     %u units by %u nodes, %u audited, %llu done again, %u nodes banned\n",
+           report->units, s->nodes, s->audited, (unsigned long long)report->redone,
+           report->nodes_banned);
+    printf("time     %s s\n", tm_cli_number((double)ms / 1000, sec));
+}
+
+/* "key,key,..." into an array; *out is freed by the caller. */
+static tm_status parse_allow(const char *text, struct tm_public_key **out, size_t *count,
+                             struct tm_err *err)
+{
+    *count = 0;
+    *out = NULL;
+    for (const char *at = text; at != NULL && *at != '\0';) {
+        const char *end = strchr(at, ',');
+        size_t bytes = end != NULL ? (size_t)(end - at) : strlen(at);
+        struct tm_public_key *grown = tm_realloc_array(*out, *count + 1, sizeof **out);
+        if (grown == NULL) {
+            return TM_E_NOMEM;
+        }
+        *out = grown;
+        TM_TRY(tm_public_key_parse(tm_view_of(at, bytes), &grown[*count], err));
+        (*count)++;
+        at = end != NULL ? end + 1 : NULL;
+    }
+    return TM_OK;
+}
+
+static tm_status run_mesh(struct tm_job *job, const struct request *request,
+                          const struct tm_identity *identity, struct tm_mesh_report *report,
+                          struct tm_err *err)
+{
+    struct tm_sink sink = tm_cli_sink(request->parsed);
+    struct tm_public_key *allow = NULL;
+    size_t allow_count = 0;
+    tm_status status = parse_allow(request->allow, &allow, &allow_count, err);
+    if (status == TM_OK) {
+        struct tm_mesh_options options = {
+            .job = job,
+            .identity = identity,
+            .local_workers = request->workers,
+            .listen = request->listen,
+            .ready_file = request->ready_file,
+            .allow_any_node = allow_count == 0,
+            .allow = allow,
+            .allow_count = allow_count,
+            .quiet = request->parsed->quiet,
+            .sink = &sink,
+            .stop = &tm_stop_signal,
+        };
+        status = tm_mesh_run(&options, report, err);
+    }
+    tm_free(allow);
+    return status;
+}
+
+/* From a prepared job to the package and the table. */
+static tm_status finish_job(struct tm_job *job, const struct request *request, struct tm_err *err)
+{
+    struct tm_identity *identity = NULL;
+    struct tm_mesh_report report;
+    struct summary summary;
+    bool quiet = request->parsed->quiet;
+    memset(&report, 0, sizeof report);
+    memset(&summary, 0, sizeof summary);
+    tm_status status;
+    TM_TRY_GOTO(tm_cli_identity(request->key, "owner", &identity, err), done);
+    TM_TRY_GOTO(run_mesh(job, request, identity, &report, err), done);
+    TM_TRY_GOTO(tm_job_merge(job, identity, quiet, err), done);
+    TM_TRY_GOTO(summarise(job, &summary, err), done);
+    uint64_t ms = tm_clock_ms(tm_clock_os()) - request->started_ms;
+    if (request->parsed->json) {
+        status = print_json(job, &summary, &report, ms, err);
+    } else {
+        tm_cli_warnings(job->warnings, job->warning_count, quiet);
+        print_text(job, &summary, &report, ms);
+    }
+done:
+    tm_identity_destroy(&identity);
+    return status;
+}
+
+static struct request request_of(const struct tm_command *command, const struct tm_parsed *parsed,
+                                 bool mesh)
+{
+    struct request request = {
+        .parsed = parsed,
+        .key = tm_opt_text(command, parsed, "key"),
+        .workers = tm_cpu_count(),
+        .started_ms = tm_clock_ms(tm_clock_os()),
+    };
+    if (tm_opt_text(command, parsed, "workers") != NULL) {
+        request.workers = (unsigned)tm_opt_u64(command, parsed, "workers");
+    }
+    if (mesh) {
+        request.listen = tm_opt_text(command, parsed, "listen");
+        request.allow = tm_opt_text(command, parsed, "allow");
+        request.ready_file = tm_opt_text(command, parsed, "ready-file");
+    }
+    return request;
+}
+
+static tm_status start(const struct tm_command *command, const struct tm_parsed *parsed, bool mesh,
+                       struct tm_err *err)
+{
+    struct tm_job *job = NULL;
+    struct request request = request_of(command, parsed, mesh);
+    if (request.workers == 0 && request.listen == NULL) {
+        return tm_err_set(err, TM_E_USAGE, "--workers", "nobody would work",
+                          "give --workers 1 or more", "0 workers and no --listen");
+    }
+    if (request.workers > 256) {
+        return tm_err_set(err, TM_E_USAGE, "--workers", "too many", "give at most 256",
+                          "%u workers", request.workers);
+    }
+    if (tm_opt_text(command, parsed, "output") == NULL) {
+        return tm_err_set(err, TM_E_USAGE, "--output", "missing option", "add -o OUT.tmpk",
+                          "where should the package go?");
+    }
+    struct tm_job_options options = {
+        .model_path = parsed->arguments[0],
+        .recipe = tm_opt_text(command, parsed, "recipe"),
+        .out_path = tm_opt_text(command, parsed, "output"),
+        .quiet = parsed->quiet,
+        .stop = &tm_stop_signal,
+    };
+    TM_TRY(tm_job_prepare(&options, &job, err));
+    tm_status status = finish_job(job, &request, err);
+    tm_job_close(&job);
+    return status;
+}
+
+static tm_status run_compress(const struct tm_command *command, const struct tm_parsed *parsed,
+                              struct tm_err *err)
+{
+    return start(command, parsed, false, err);
+}
+
+static tm_status run_submit(const struct tm_command *command, const struct tm_parsed *parsed,
+                            struct tm_err *err)
+{
+    return start(command, parsed, true, err);
+}
+
+static tm_status run_resume(const struct tm_command *command, const struct tm_parsed *parsed,
+                            struct tm_err *err)
+{
+    struct tm_job *job = NULL;
+    struct request request = request_of(command, parsed, true);
+    struct tm_job_options options = {.quiet = parsed->quiet, .stop = &tm_stop_signal};
+    TM_TRY(tm_job_open(NULL, parsed->arguments[0], &options, &job, err));
+    tm_status status = finish_job(job, &request, err);
+    tm_job_close(&job);
+    return status;
+}
+
+#define OPT_RECIPE                                                                                 \
+    {                                                                                              \
+        "recipe", 0, TM_OPT_TEXT, "NAME|FILE", NULL, "int8", "int8, int4, ternary or a TOML file"  \
+    }
+#define OPT_OUTPUT                                                                                 \
+    {                                                                                              \
+        "output", 'o', TM_OPT_TEXT, "FILE", NULL, NULL, "the package to write"                     \
+    }
+#define OPT_WORKERS                                                                                \
+    {                                                                                              \
+        "workers", 0, TM_OPT_U64, "N", NULL, NULL,                                                 \
+            "encoding threads of this process (one per CPU)"                                       \
+    }
+#define OPT_KEY                                                                                    \
+    {                                                                                              \
+        "key", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "the owner's key (made on first use)"           \
+    }
+#define OPT_LISTEN                                                                                 \
+    {                                                                                              \
+        "listen", 0, TM_OPT_TEXT, "ENDPOINT", NULL, NULL, "let nodes join: tcp://0.0.0.0:8471"     \
+    }
+#define OPT_ALLOW                                                                                  \
+    {                                                                                              \
+        "allow", 0, TM_OPT_TEXT, "KEYS", NULL, NULL, "only these node keys, comma-separated"       \
+    }
+#define OPT_READY                                                                                  \
+    {                                                                                              \
+        "ready-file", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write endpoint and server key here"     \
+    }
+
+static const struct tm_option compress_options[] = {
+    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY, {0}};
+const struct tm_command tm_cmd_compress = {
+    "compress",
+    "MODEL",
+    1,
+    1,
+    "compresses a model into a signed package, on this computer",
+    "MODEL is a .safetensors or .gguf file, or a folder of safetensors. An interrupted job goes "
+    "on\n"
+    "when the same command is given again.",
+    "  tmill compress model.gguf -o model.tmpk --recipe int4\n"
+    "  tmill compress ./SmolLM2-135M -o smol.tmpk --recipe recipe.toml --workers 2",
+    compress_options,
+    run_compress,
+};
+
+static const struct tm_option submit_options[] = {OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY,
+                                                  OPT_LISTEN, OPT_ALLOW,  OPT_READY,   {0}};
+const struct tm_command tm_cmd_submit = {
+    "submit",
+    "MODEL",
+    1,
+    1,
+    "compresses a model on a mesh of nodes; this process coordinates",
+    "Prints the endpoint and the server key that nodes need (tmill node run). Every result is\n"
+    "decoded and measured against the source, some are encoded again and compared bit for bit; a\n"
+    "node that cheats is banned and its work is done again.",
+    "  tmill submit model.gguf -o model.tmpk --recipe int4 --listen tcp://0.0.0.0:8471 --workers 0",
+    submit_options,
+    run_submit,
+};
+
+static const struct tm_option resume_options[] = {OPT_WORKERS, OPT_KEY,   OPT_LISTEN,
+                                                  OPT_ALLOW,   OPT_READY, {0}};
+const struct tm_command tm_cmd_resume = {
+    "resume",
+    "JOB",
+    1,
+    1,
+    "goes on with a job that was stopped or killed",
+    "Nothing that was acknowledged is done again; the package has the same bytes as without the\n"
+    "interruption.",
+    "  tmill resume J3f2a\n"
+    "  tmill resume J3f2a --listen tcp://0.0.0.0:8471 --workers 0",
+    resume_options,
+    run_resume,
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * verify: proves what can be proven of a package, and says what was not. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node/cli/cli.h"
+#include "node/coordinator/verify.h"
+
+/* Chance that a package with one unit in ten wrong passes: choose the checked units among the good
+ * ones, without replacement. */
+static double missed(const struct tm_verify_report *r)
+{
+    uint32_t bad = (r->units + 9) / 10;
+    double chance = 1;
+    for (uint32_t i = 0; i < r->units_checked; i++) {
+        double good_left = (double)r->units - bad - i;
+        chance *= good_left > 0 ? good_left / (double)(r->units - i) : 0;
+    }
+    return chance;
+}
+
+static tm_status print_json(const struct tm_verify_report *r, bool against, struct tm_err *err)
+{
+    char text[TM_PUBLIC_KEY_TEXT];
+    struct tm_cli_json json;
+    tm_cli_json_begin(&json, "tmill.verify/1");
+    tm_jw_bool(&json.jw, "ok", true);
+    tm_jw_str(&json.jw, "package_id", tm_digest_hex(&r->package_id, text));
+    tm_jw_str(&json.jw, "owner", tm_public_key_text(&r->owner, text));
+    tm_jw_u64(&json.jw, "chunks", r->chunks);
+    tm_jw_u64(&json.jw, "signatures", r->signatures);
+    tm_jw_u64(&json.jw, "nodes", r->nodes);
+    tm_jw_u64(&json.jw, "nodes_banned", r->banned);
+    tm_jw_u64(&json.jw, "ledger_decoded", r->decoded);
+    tm_jw_u64(&json.jw, "ledger_audited", r->audited);
+    tm_jw_bool(&json.jw, "against", against);
+    if (against) {
+        tm_jw_u64(&json.jw, "tensors", r->tensors);
+        tm_jw_u64(&json.jw, "tensors_hashed", r->tensors_hashed);
+        tm_jw_u64(&json.jw, "units", r->units);
+        tm_jw_u64(&json.jw, "units_checked", r->units_checked);
+        tm_jw_u64(&json.jw, "units_reencoded", r->units_reencoded);
+        tm_jw_u64(&json.jw, "units_lossless", r->units_lossless);
+        tm_jw_f64(&json.jw, "chance_to_miss_10_percent", missed(r));
+        snprintf(text, sizeof text, "%llu", (unsigned long long)r->seed);
+        tm_jw_str(&json.jw, "seed", text);
+    }
+    return tm_cli_json_end(&json, NULL, 0, err);
+}
+
+static void print_text(const struct tm_verify_report *r, bool against)
+{
+    char text[TM_PUBLIC_KEY_TEXT];
+    printf("signature ok   by %s\n", tm_public_key_text(&r->owner, text));
+    printf("contents  ok   %u/%u chunks match the Merkle tree of package %.16s\n", r->chunks,
+           r->chunks, tm_digest_hex(&r->package_id, text));
+    printf("ledger    ok   %u/%u unit signatures of %u node%s; %u decoded and measured, %u encoded "
+           "again by the owner, %u node%s banned\n",
+           r->signatures, r->chunks, r->nodes, r->nodes == 1 ? "" : "s", r->decoded, r->audited,
+           r->banned, r->banned == 1 ? "" : "s");
+    if (!against) {
+        printf("faithful  not checked: give --against MODEL\n");
+        return;
+    }
+    printf("faithful  ok   %u/%u units made again from the source, same bits (%u encoded, %u "
+           "lossless); seed %llu\n",
+           r->units_checked, r->units, r->units_reencoded, r->units_lossless,
+           (unsigned long long)r->seed);
+    if (r->units_checked < r->units) {
+        char chance[32];
+        printf("not proven     the other %u units; a package with one unit in ten wrong passes "
+               "with chance %s; --full checks all\n",
+               r->units - r->units_checked, tm_cli_number(missed(r), chance));
+    } else {
+        printf("source    %s   %u/%u tensors have the recorded SHA-256\n",
+               r->tensors_hashed == r->tensors ? "ok" : "--", r->tensors_hashed, r->tensors);
+    }
+}
+
+static tm_status run_verify(const struct tm_command *command, const struct tm_parsed *parsed,
+                            struct tm_err *err)
+{
+    const char *owner = tm_opt_text(command, parsed, "owner");
+    const char *seed = tm_opt_text(command, parsed, "seed");
+    uint64_t seed_value = tm_opt_u64(command, parsed, "seed");
+    uint64_t sample = tm_opt_u64(command, parsed, "sample");
+    struct tm_public_key key;
+    struct tm_verify_report report;
+    if (owner != NULL) {
+        TM_TRY(tm_public_key_parse(tm_view_str(owner), &key, err));
+    }
+    struct tm_verify_options options = {
+        .package_path = parsed->arguments[0],
+        .model_path = tm_opt_text(command, parsed, "against"),
+        .full = tm_opt_flag(command, parsed, "full"),
+        .sample = sample > UINT32_MAX ? UINT32_MAX : (uint32_t)sample,
+        .owner = owner != NULL ? &key : NULL,
+        .seed = seed != NULL ? &seed_value : NULL,
+        .quiet = parsed->quiet,
+        .stop = &tm_stop_signal,
+    };
+    TM_TRY(tm_verify(&options, &report, err));
+    if (parsed->json) {
+        return print_json(&report, options.model_path != NULL, err);
+    }
+    print_text(&report, options.model_path != NULL);
+    return TM_OK;
+}
+
+static const struct tm_option options[] = {
+    {"against", 0, TM_OPT_TEXT, "MODEL", NULL, NULL, "the source: make units again and compare"},
+    {"sample", 0, TM_OPT_U64, "N", NULL, "16", "that many units, chosen at random"},
+    {"full", 0, TM_OPT_FLAG, NULL, NULL, NULL, "every unit, and the digest of every tensor"},
+    {"owner", 0, TM_OPT_TEXT, "KEY", NULL, NULL, "this key must have signed the package"},
+    {"seed", 0, TM_OPT_U64, "N", NULL, NULL, "repeat the sample of an earlier run"},
+    {0},
+};
+const struct tm_command tm_cmd_verify = {
+    "verify",
+    "PKG",
+    1,
+    1,
+    "proves that a package is whole, signed, and follows from its source model",
+    NULL,
+    "  tmill verify model.tmpk\n"
+    "  tmill verify model.tmpk --against model.gguf --sample 16\n"
+    "  tmill verify model.tmpk --against model.gguf --full --owner tmpub1...",
+    options,
+    run_verify,
+};

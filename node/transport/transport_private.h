@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of node/transport share; for them alone. */
+#ifndef TM_NODE_TRANSPORT_PRIVATE_H
+#define TM_NODE_TRANSPORT_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "node/transport/transport.h"
+
+struct tm_zap;
+
+struct tm_transport {
+    void *zmq;          /* context */
+    struct tm_zap *zap; /* NULL until started; owned by zap.c */
+    atomic_uint pipe_serial;
+};
+
+struct tm_socket {
+    struct tm_transport *transport;
+    void *zmq;
+    enum tm_socket_kind kind;
+    bool curve;
+    uint64_t dropped;
+};
+
+/* Ends the ZAP thread, if there is one. */
+void tm_zap_stop(struct tm_transport *transport);
+/* err from errno of libzmq. */
+tm_status tm_transport_fail(struct tm_err *err, const char *where, const char *what);
+
+#endif
