@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reading a package (package.h): verified before parsed. */
+#include "package/package.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing a package (package.h): header and tables first, then chunks as they come, then ledger and
  * tail. Memory is the tables. */
+#include "package/package.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a publisher's folder holds: `index.json`, an envelope {"payload": "<base64 of JSON>", "keyid",
- * "key", "sig"} signed with label TM_SIGN_INDEX, and `packages/<package id>.tmpk`. The payload lists
- * per model name its releases with counters that only grow (docs/formats/repo.md). */
+ * What a publisher's folder holds: `index.json`, an envelope {"payload": "<base64 of JSON>",
+ * "keyid", "key", "sig"} signed with label TM_SIGN_INDEX, and `packages/<package id>.tmpk`. The
+ * payload lists per model name its releases, counters only grow (docs/formats/repo.md). */
 #ifndef TM_PACKAGE_RELEASE_H
 #define TM_PACKAGE_RELEASE_H
 
