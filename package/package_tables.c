@@ -337,7 +337,9 @@ uint64_t tm_pkg_tables_bytes(const struct tm_pkg_meta *meta)
         n += 4 + strlen(meta->pipelines[i]);
     }
     for (uint32_t i = 0; i < meta->tensor_count; i++) {
-        n += TENSOR_FIXED_BYTES + meta->tensors[i].name_bytes + 8ull * meta->tensors[i].rank;
+        uint32_t rank = meta->tensors[i].rank;
+        n += TENSOR_FIXED_BYTES + meta->tensors[i].name_bytes +
+             8ull * (rank < TM_PACKAGE_RANK_MAX ? rank : TM_PACKAGE_RANK_MAX);
     }
     for (uint32_t i = 0; i < meta->attachment_count; i++) {
         n += ATTACHMENT_FIXED_BYTES + strlen(meta->attachments[i].name);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Header, tail and tables without digests and signatures: each rule of the format, broken once. */
+#include "package/package_tables.h"
+
+#include "base/bytes.h"
+#include "tests/support/package_sample.h"
+#include "tests/support/suite.h"
+
+static struct sample s;
+static struct tm_buf front;
+static struct tm_pkg_layout layout;
+static struct tm_err err;
+
+static void setup(void)
+{
+    sample_make(&s, SAMPLE_SEED);
+    tm_buf_init(&front, 1 << 20);
+    ck_assert_int_eq(tm_pkg_front(&s.meta, "f", &layout, &front, &err), TM_OK);
+}
+
+static void teardown(void)
+{
+    tm_buf_deinit(&front);
+    sample_free(&s);
+}
+
+/* Writes the changed meta, without moving anything, and parses it. */
+static tm_status again(void)
+{
+    struct tm_pkg_meta out;
+    struct tm_buf tables;
+    tm_buf_init(&tables, 1 << 26);
+    ck_assert_int_eq(tm_pkg_tables_write(&s.meta, &tables), TM_OK);
+    ck_assert_uint_eq(tables.bytes, tm_pkg_tables_bytes(&s.meta));
+    tm_status status = tm_pkg_tables_parse(tm_buf_view(&tables), "f", &layout, &out, &err);
+    ck_assert(status == TM_OK || out.chunks == NULL);
+    tm_pkg_meta_deinit(&out);
+    tm_buf_deinit(&tables);
+    return status;
+}
+
+/* Sets lvalue to value, expects the reason, and puts it back. */
+#define EXPECT(lvalue, value, reason)                                                              \
+    do {                                                                                           \
+        __typeof__(lvalue) kept = (lvalue);                                                        \
+        (lvalue) = (value);                                                                        \
+        ck_assert_int_eq(again(), TM_E_MALFORMED);                                                 \
+        ck_assert_msg(strstr(err.why, reason) != NULL, "%s", err.why);                             \
+        ck_assert_ptr_nonnull(strstr(err.where, "f: at byte"));                                    \
+        (lvalue) = kept;                                                                           \
+    } while (0)
+
+START_TEST(test_rules_of_the_tables)
+{
+    struct tm_pkg_meta *m = &s.meta;
+    char long_pipeline[TM_PACKAGE_PIPELINE_MAX + 2];
+    memset(long_pipeline, 'p', sizeof long_pipeline - 1);
+    long_pipeline[sizeof long_pipeline - 1] = '\0';
+    ck_assert_int_eq(again(), TM_OK);
+    EXPECT(m->pipelines[0], long_pipeline, "pipeline of 256 bytes, the limit is 255");
+    EXPECT(m->pipelines[0], "a\nb", "pipeline 0 is not printable ASCII");
+    EXPECT(m->pipelines[1], "", "pipeline 1 is empty");
+    EXPECT(m->tensors[0].pipeline, 2, "tensor 0 names pipeline 2 of 2");
+    EXPECT(m->tensors[0].rank, 9, "has rank 9, the limit is 8");
+    EXPECT(m->tensors[0].dim[0], 1ull << 60, "overflow 64 bits");
+    EXPECT(m->tensors[0].first_chunk, 1, "tensor 0 has chunks 1 to +2, next is 0 of 5");
+    EXPECT(m->tensors[0].chunk_count, 6, "tensor 0 has chunks 0 to +6, next is 0 of 5");
+    EXPECT(m->tensors[0].chunk_count, UINT32_MAX, "next is 0 of 5");
+    EXPECT(m->tensors[1].first_chunk, 3, "tensor 1 has chunks 3 to +1, next is 2 of 5");
+    EXPECT(m->tensors[0].dim[1], 33, "decode to 128 items, it has 132 elements");
+    EXPECT(m->attachments[0].pipeline, 7, "attachment 0 names pipeline 7 of 2");
+    EXPECT(m->attachments[0].chunk_count, 1, "chunks from 4 of 5 belong to nothing");
+    EXPECT(m->attachments[0].bytes, 351, "decode to 350 bytes, it has 351");
+    EXPECT(m->chunks[0].bytes, 0, "chunk 0 has 0 bytes");
+    EXPECT(m->chunks[0].bytes, TM_PACKAGE_CHUNK_MAX + 1, "are allowed");
+    EXPECT(m->chunks[4].bytes, 65, "passes the end of the chunks");
+    EXPECT(m->chunks[1].rows, 0, "chunk 1 decodes to 0 x 32");
+    EXPECT(m->chunks[1].cols, 0, "chunk 1 decodes to 2 x 0");
+    EXPECT(m->chunks[1].offset, m->chunks[1].offset + 64, "chunk 1 lies at");
+    EXPECT(m->chunks[1].offset, m->chunks[0].offset, "chunk 1 lies at");
+    EXPECT(m->chunks[3].bytes, 128, "chunk 4 lies at");
+    EXPECT(layout.back_offset, layout.back_offset + 64, "the ledger starts at");
+    struct tm_digest leaf = m->chunks[2].leaf;
+    m->chunks[2].leaf.b[31] ^= 1;
+    ck_assert_int_eq(again(), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.why, "the Merkle root of the chunk table is"));
+    m->chunks[2].leaf = leaf;
+}
+END_TEST
+
+START_TEST(test_names)
+{
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "/a",
+                                      "a/",
+                                      "a//b",
+                                      "../a",
+                                      "a/.",
+                                      "a/../b",
+                                      "a\\b",
+                                      "a\nb",
+                                      "a\x7f"
+                                      "b"};
+    static const char *const good[] = {"a", "a/b", "...", "a.b", ".a", "..a/b..", "\xc3\xa4"};
+    char *kept = s.meta.attachments[0].name;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        s.meta.attachments[0].name = (char *)(uintptr_t)bad[i];
+        ck_assert_int_eq(again(), TM_E_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(err.why, "no safe relative path"));
+    }
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        s.meta.attachments[0].name = (char *)(uintptr_t)good[i];
+        ck_assert_int_eq(again(), TM_OK);
+    }
+    s.meta.attachments[0].name = kept;
+    struct tm_pkg_tensor tensor = s.meta.tensors[1];
+    s.meta.tensors[1].name = s.meta.tensors[0].name;
+    s.meta.tensors[1].name_bytes = s.meta.tensors[0].name_bytes;
+    ck_assert_int_eq(again(), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "have one name"));
+    s.meta.tensors[1].name_bytes--; /* a prefix is another name */
+    ck_assert_int_eq(again(), TM_OK);
+    s.meta.tensors[1] = tensor;
+    struct tm_pkg_attachment twice[2] = {s.meta.attachments[0], s.meta.attachments[0]};
+    struct tm_pkg_attachment *attachments = s.meta.attachments;
+    twice[0].chunk_count = 1;
+    twice[0].bytes = 300;
+    twice[1].first_chunk = 4;
+    twice[1].chunk_count = 1;
+    twice[1].bytes = 50;
+    s.meta.attachments = twice;
+    s.meta.attachment_count = 2;
+    ck_assert_int_eq(again(), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "two attachments are called 'tokenizer/vocab.json'"));
+    s.meta.attachments = attachments;
+    s.meta.attachment_count = 1;
+}
+END_TEST
+
+START_TEST(test_counts_are_bounded_before_allocation)
+{
+    struct tm_pkg_meta out;
+    for (size_t at = 0; at < 16; at += 4) {
+        uint8_t *count = front.data + 128 + at;
+        uint32_t kept = tm_get_u32(count);
+        tm_set_u32(count, 0xfffffff0);
+        tm_mem_reset_peak();
+        size_t before = tm_mem_peak_bytes();
+        ck_assert_int_eq(tm_pkg_tables_parse(tm_view_of(front.data + 128, front.bytes - 128), "f",
+                                             &layout, &out, &err),
+                         TM_E_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(err.why, "need at least"));
+        ck_assert_uint_eq(tm_mem_peak_bytes(), before);
+        tm_set_u32(count, kept);
+    }
+}
+END_TEST
+
+START_TEST(test_truncated_and_longer_tables)
+{
+    struct tm_pkg_meta out;
+    for (size_t n = 128; n < front.bytes; n++) {
+        uint8_t *exact = tm_memdup(front.data + 128, n - 128);
+        ck_assert_int_eq(tm_pkg_tables_parse(tm_view_of(exact, n - 128), "f", &layout, &out, &err),
+                         TM_E_MALFORMED);
+        tm_free(exact);
+    }
+    ck_assert_int_eq(tm_buf_put_u8(&front, 0), TM_OK);
+    ck_assert_int_eq(tm_pkg_tables_parse(tm_view_of(front.data + 128, front.bytes - 128), "f",
+                                         &layout, &out, &err),
+                     TM_E_MALFORMED);
+    ck_assert_str_eq(err.why, "1 bytes after the chunk table");
+}
+END_TEST
+
+START_TEST(test_header)
+{
+    static const struct {
+        size_t at;
+        const char *why;
+    } cases[] = {
+        {0, "not a .tmpk package"}, {7, "not a .tmpk package"},   {8, "format version"},
+        {12, "unknown flags"},      {40, "reserved bytes"},       {47, "reserved bytes"},
+        {16, "chunks start at"},    {20, "the limit is"},         {23, "the limit is"},
+        {24, "chunks start at"},    {32, "is no multiple of 64"}, {39, "file size"},
+        {112, "file size"},         {119, "the limit is"},        {120, "file size"},
+        {127, "file size"},
+    };
+    uint8_t header[TM_PACKAGE_HEADER_BYTES];
+    struct tm_pkg_layout out;
+    layout.ledger_bytes = 100;
+    layout.file_bytes = layout.back_offset + 100 + TM_PACKAGE_TAIL_BYTES;
+    tm_pkg_header_write(&layout, header);
+    ck_assert_int_eq(tm_pkg_layout_parse(tm_view_of(header, 128), &out, &err), TM_OK);
+    ck_assert_int_eq(memcmp(&out, &layout, sizeof out), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        header[cases[i].at] ^= 0x81;
+        ck_assert_int_eq(tm_pkg_header_parse(tm_view_of(header, 128), "f", &out, &err),
+                         TM_E_MALFORMED);
+        ck_assert_msg(strstr(err.why, cases[i].why) != NULL, "%zu: %s", i, err.why);
+        header[cases[i].at] ^= 0x81;
+    }
+    tm_set_u64(header + 16, UINT64_MAX);
+    ck_assert_int_eq(tm_pkg_header_parse(tm_view_of(header, 128), "f", &out, &err), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "overflows"));
+    ck_assert_int_eq(tm_pkg_header_parse(tm_view_of(header, 127), "f", &out, &err), TM_E_MALFORMED);
+    ck_assert_str_eq(err.where, "f: at byte 127");
+}
+END_TEST
+
+START_TEST(test_tail)
+{
+    struct tm_pkg_tail tail = {.ledger_offset = layout.back_offset, .ledger_bytes = 7}, out;
+    uint8_t bytes[TM_PACKAGE_TAIL_BYTES];
+    layout.ledger_bytes = 7;
+    layout.file_bytes = layout.back_offset + 7 + TM_PACKAGE_TAIL_BYTES;
+    tm_pkg_tail_write(&tail, bytes);
+    struct tm_view view = tm_view_of(bytes, sizeof bytes);
+    ck_assert_int_eq(tm_pkg_tail_parse(view, "f", &layout, &out, &err), TM_OK);
+    static const size_t places[] = {0, 7, 8, 15, 144, 247, 248, 255};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        bytes[places[i]] ^= 1;
+        ck_assert_int_eq(tm_pkg_tail_parse(view, "f", &layout, &out, &err), TM_E_MALFORMED);
+        bytes[places[i]] ^= 1;
+    }
+}
+END_TEST
+
+START_TEST(test_pipeline_of_a_chunk)
+{
+    static const uint32_t expected[SAMPLE_CHUNKS] = {0, 0, 1, 1, 1};
+    uint32_t owner = 0;
+    for (uint32_t i = 0; i < SAMPLE_CHUNKS; i++) {
+        ck_assert_uint_eq(tm_pkg_chunk_pipeline(&s.meta, i, &owner), expected[i]);
+    }
+    ck_assert_uint_eq(owner, 2);
+}
+END_TEST
+
+Suite *tm_suite(void)
+{
+    Suite *suite = suite_create("package_tables");
+    TCase *tc = tcase_create("package_tables");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_rules_of_the_tables);
+    tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_counts_are_bounded_before_allocation);
+    tcase_add_test(tc, test_truncated_and_longer_tables);
+    tcase_add_test(tc, test_header);
+    tcase_add_test(tc, test_tail);
+    tcase_add_test(tc, test_pipeline_of_a_chunk);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
