@@ -106,7 +106,8 @@ tm_status tm_gguf_measure(struct tm_view head, const struct tm_gguf_options *opt
     most = most < TM_INVENTORY_TENSORS_MAX ? most : TM_INVENTORY_TENSORS_MAX;
     if (out->tensor_count > most) {
         return tm_err_set(err, TM_E_MALFORMED, options->path, what_failed, NULL,
-                          "%llu tensors are announced, and at most %llu fit",
+                          "%llu tensors are announced, and at most %llu fit: the file is truncated "
+                          "or damaged",
                           (unsigned long long)out->tensor_count, (unsigned long long)most);
     }
     TM_TRY(measure_meta(head, options, out, err));

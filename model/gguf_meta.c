@@ -73,7 +73,8 @@ tm_status tm_gguf_meta_begin(struct tm_gguf_iter *iter, struct tm_view blob, uin
     uint64_t most = (total - 8) / PAIR_BYTES_MIN;
     if (iter->left > most) {
         return tm_err_set(err, TM_E_MALFORMED, NULL, what_failed, NULL,
-                          "%llu keys are announced, and at most %llu fit into the file",
+                          "%llu keys are announced, and at most %llu fit: the file is truncated or "
+                          "damaged",
                           (unsigned long long)iter->left, (unsigned long long)most);
     }
     return TM_OK;
