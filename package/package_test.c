@@ -107,6 +107,10 @@ START_TEST(test_same_input_same_bytes)
     ck_assert_int_eq(sample_write(&s, path, &err), TM_OK);
     ck_assert_int_eq(tm_file_read(path, &again, &err), TM_OK);
     ck_assert(tm_view_eq(tm_buf_view(&again), tm_buf_view(&file)));
+    /* The golden package of version 1: what was written once can be read for ever. */
+    tm_buf_clear(&again);
+    ck_assert_int_eq(tm_file_read("tests/vectors/package_v1.tmpk", &again, &err), TM_OK);
+    ck_assert(tm_view_eq(tm_buf_view(&again), tm_buf_view(&file)));
     tm_buf_deinit(&again);
 }
 END_TEST

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "tests/support/suite.h"
 
@@ -67,6 +68,24 @@ START_TEST(test_add_counts_and_sorts)
     ck_assert_uint_eq(back.count, 4);
     ck_assert_uint_eq(back.version, 4);
     ck_assert_str_eq(back.releases[2].notes, "second");
+    tm_index_deinit(&back);
+}
+END_TEST
+
+/* The golden index of version 1. */
+START_TEST(test_golden)
+{
+    struct tm_index back;
+    tm_buf_clear(&envelope);
+    ck_assert_int_eq(tm_file_read("tests/vectors/index_v1.json", &envelope, &err), TM_OK);
+    ck_assert_int_eq(read_with(publisher, &back), TM_OK);
+    ck_assert_uint_eq(back.count, 2);
+    ck_assert_str_eq(back.releases[0].notes, "first");
+    struct tm_buf again;
+    tm_buf_init(&again, 1 << 20);
+    ck_assert_int_eq(tm_index_write(&back, publisher, &again, &err), TM_OK);
+    ck_assert(tm_view_eq(tm_buf_view(&again), tm_buf_view(&envelope)));
+    tm_buf_deinit(&again);
     tm_index_deinit(&back);
 }
 END_TEST
@@ -230,6 +249,7 @@ Suite *tm_suite(void)
     TCase *tc = tcase_create("release");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_add_counts_and_sorts);
+    tcase_add_test(tc, test_golden);
     tcase_add_test(tc, test_add_refuses);
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_unknown_key);

@@ -23,3 +23,4 @@ endfunction()
 
 tm_judge(convert judge_convert.py PROGRAMS convert_dump LINKS tm_model)
 tm_judge(writer judge_writer.py PROGRAMS writer_make LINKS tm_model)
+tm_judge(package judge_package.py PROGRAMS package_make LINKS tm_package)
