@@ -327,18 +327,13 @@ START_TEST(test_index_floor)
 }
 END_TEST
 
+#define LONG_NUMBER                                                                                \
+    "11111111111111111111111111111111111111111111111111111111111111111111111111111111\n"
+
 START_TEST(test_damaged_state_is_named)
 {
-    static const char *const texts[] = {"",
-                                        "\n",
-                                        "0\n",
-                                        "1",
-                                        "x\n",
-                                        "-1\n",
-                                        "1\n\n",
-                                        "01\n",
-                                        "111111111111111111111111111111111111111111111111111111"
-                                        "111111111111111111111111111111111111\n"};
+    static const char *const texts[] = {"",     "\n",    "0\n",  "1",        "x\n",
+                                        "-1\n", "1\n\n", "01\n", LONG_NUMBER};
     char path[160];
     fetch(device, &v1);
     ck_assert_int_eq(install(device, &v1, 1), TM_OK);
