@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernel of int_decode.h. */
-#include <immintrin.h>
-
 #include "stages/int_decode.h"
+
+#include <immintrin.h>
 
 void tm_int_scale_avx2(const uint8_t *codes, size_t count, int zero, float scale, float *out)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernel of int_encode.h. Full groups only; shorter ones go to the reference. */
+#include "stages/int_encode.h"
+
 #include <immintrin.h>
 
 #include "base/bytes.h"
 #include "model/convert.h"
-#include "stages/int_encode.h"
 
 #define GROUP 32
 

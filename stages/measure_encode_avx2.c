@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernel of measure_encode.h: lanes 0..3 and 4..7 in one vector each. */
-#include <immintrin.h>
-
 #include "stages/measure_encode.h"
+
+#include <immintrin.h>
 
 static inline void add_four(const float *x, const float *y, __m256d *error, __m256d *norm,
                             __m256d *max)

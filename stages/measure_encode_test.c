@@ -29,8 +29,8 @@ START_TEST(known_answers)
 }
 END_TEST
 
-/* The order is part of the format: lane i mod 8, then pairs. 2^54 swallows 1.5625 when that is added
- * to it, but not the 3.125 of two that meet first. */
+/* The order is part of the format: lane i mod 8, then pairs. 2^54 swallows 1.5625 when that is
+ * added to it, but not the 3.125 of two that meet first. */
 START_TEST(order_of_the_sum)
 {
     float x[16] = {0}, y[16] = {0};

@@ -5,6 +5,7 @@
 #define TM_STAGES_PIPELINE_ENCODE_H
 
 #include "crypto/digest.h"
+#include "stages/measure_encode.h"
 #include "stages/pipeline.h"
 
 /* Appends the encoded block to out. values[rows * cols] must be finite and on the grid's range:
@@ -28,16 +29,6 @@ tm_status tm_pipeline_encode_symbols(const struct tm_pipeline *pipeline,
  * pipelines. */
 enum tm_unfit tm_pipeline_fits(const struct tm_pipeline *pipeline, struct tm_block_shape shape,
                                const float *values);
-
-/* Error of decoded against source values in a fixed order (eight lanes, lane i takes elements
- * i mod 8, lanes added pairwise): same doubles everywhere. Sums are added over blocks in order. */
-struct tm_block_error {
-    double squared_error; /* sum (y - x)^2 */
-    double squared_norm;  /* sum x^2 */
-    double max_abs;       /* max |y - x| */
-};
-void tm_block_measure(const float *source, const float *decoded, size_t count,
-                      struct tm_block_error *out);
 
 /* Golden self-test: encodes fixed pseudo-random inputs with every stage under the current kernel
  * and compares the SHA-256 of all outputs with the digest compiled in (also in tests/vectors).

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernel of rans_decode.h: four vectors of eight states. Lanes that need a word take the next ones
  * in lane order, so the word stream is the scalar one. */
-#include <immintrin.h>
-
 #include "stages/rans_decode.h"
+
+#include <immintrin.h>
 
 /* For a mask of lanes: entry i is how many lanes below i are in the mask, i.e. which of the next
  * eight words lane i takes. */

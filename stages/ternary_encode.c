@@ -14,21 +14,28 @@ static uint32_t abs_bits(float x)
     return tm_f32_bits(x) & 0x7fffffffu;
 }
 
-/* Shell sort, largest first, with the gaps of M. Ciura (2001); equal keys are alike, so any order
- * of them is the same result. */
-static void sort_down(uint32_t *keys, size_t n)
+/* Radix sort, largest first: four passes over the bytes from the lowest, keys and spare in turn. */
+static void sort_down(uint32_t *keys, uint32_t *spare, size_t n)
 {
-    static const size_t gaps[] = {701, 301, 132, 57, 23, 10, 4, 1};
-    for (size_t g = 0; g < sizeof gaps / sizeof gaps[0]; g++) {
-        size_t gap = gaps[g];
-        for (size_t i = gap; i < n; i++) {
-            uint32_t key = keys[i];
-            size_t j = i;
-            for (; j >= gap && keys[j - gap] < key; j -= gap) {
-                keys[j] = keys[j - gap];
-            }
-            keys[j] = key;
+    uint16_t start[4][256] = {{0}};
+    for (size_t i = 0; i < n; i++) {
+        for (size_t pass = 0; pass < 4; pass++) {
+            start[pass][keys[i] >> (8 * pass) & 255]++;
         }
+    }
+    for (size_t pass = 0; pass < 4; pass++) {
+        uint16_t sum = 0;
+        for (size_t digit = 256; digit-- > 0;) {
+            uint16_t count = start[pass][digit];
+            start[pass][digit] = sum;
+            sum = (uint16_t)(sum + count);
+        }
+        for (size_t i = 0; i < n; i++) {
+            spare[start[pass][keys[i] >> (8 * pass) & 255]++] = keys[i];
+        }
+        uint32_t *sorted = spare;
+        spare = keys;
+        keys = sorted;
     }
 }
 
@@ -38,35 +45,73 @@ struct fit {
     double mean;        /* the scale before rounding */
 };
 
-/* The best split of a group of finite values. */
-static struct fit fit_group(const float *x, size_t n)
+/* The fit with the k largest, whose sum is `sum`, as non-zeros, and its gain. */
+static struct fit fit_split(const uint32_t *keys, size_t k, double sum, double *gain)
 {
-    uint32_t keys[GROUP_MAX];
-    for (size_t i = 0; i < n; i++) {
-        keys[i] = abs_bits(x[i]);
+    double mean = sum / (double)k;
+    uint16_t half = tm_f32_to_f16((float)mean);
+    double scale = (double)tm_f16_to_f32(half);
+    *gain = scale * (2.0 * sum - (double)k * scale);
+    return (struct fit){keys[k - 1], half, mean};
+}
+
+/* A split between equal values is none. */
+static bool is_split(const uint32_t *keys, size_t n, size_t k)
+{
+    return k == n || keys[k] != keys[k - 1];
+}
+
+/* The best fit of sorted keys[n], all above 0. */
+static struct fit best_split(const uint32_t *keys, size_t n)
+{
+    double sums[GROUP_MAX + 1], best_gain;
+    size_t best_k = n;
+    sums[0] = 0.0;
+    for (size_t k = 1; k <= n; k++) {
+        sums[k] = sums[k - 1] + (double)tm_f32_from_bits(keys[k - 1]);
     }
-    sort_down(keys, n);
-    struct fit best = {INF_BITS, 0, 0.0};
-    double sum = 0.0, best_gain = -1.0;
-    for (size_t k = 1; k <= n && keys[k - 1] > 0; k++) {
-        sum += (double)tm_f32_from_bits(keys[k - 1]);
-        if (k < n && keys[k] == keys[k - 1]) {
+    /* Without rounding of the scale the gain is S^2 / k: no gain is above that, so only splits that
+     * reach the best one's rounded gain need a look. 2^-40 is far above what double rounds off. */
+    for (size_t k = 1; k <= n; k++) {
+        double square = sums[k] * sums[k] * (double)best_k;
+        if (is_split(keys, n, k) && square > sums[best_k] * sums[best_k] * (double)k) {
+            best_k = k;
+        }
+    }
+    struct fit best = fit_split(keys, best_k, sums[best_k], &best_gain);
+    for (size_t k = 1; k <= n; k++) {
+        if (!is_split(keys, n, k) || sums[k] * sums[k] * (1.0 + 0x1p-40) < best_gain * (double)k) {
             continue;
         }
-        double mean = sum / (double)k;
-        uint16_t half = tm_f32_to_f16((float)mean);
-        double scale = (double)tm_f16_to_f32(half);
-        double gain = scale * (2.0 * sum - (double)k * scale);
-        /* Only the first mean, max |x|, can be the first beyond float16: a group to refuse. */
-        if ((half & 0x7c00) == 0x7c00) {
-            return (struct fit){keys[k - 1], half, mean};
-        }
-        if (gain > best_gain) {
-            best = (struct fit){keys[k - 1], half, mean};
+        double gain;
+        struct fit fit = fit_split(keys, k, sums[k], &gain);
+        if (gain > best_gain || (gain == best_gain && k < best_k)) {
+            best = fit;
             best_gain = gain;
+            best_k = k;
         }
     }
     return best;
+}
+
+/* The fit of a group of finite values. */
+static struct fit fit_group(const float *x, size_t n)
+{
+    uint32_t keys[GROUP_MAX], spare[GROUP_MAX];
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = abs_bits(x[i]);
+    }
+    sort_down(keys, spare, n);
+    while (n > 0 && keys[n - 1] == 0) {
+        n--;
+    }
+    if (n == 0) {
+        return (struct fit){INF_BITS, 0, 0.0};
+    }
+    double gain;
+    struct fit first = fit_split(keys, 1, (double)tm_f32_from_bits(keys[0]), &gain);
+    /* The largest mean there is: beyond float16 the group is refused. */
+    return (first.half & 0x7c00) == 0x7c00 ? first : best_split(keys, n);
 }
 
 static bool scale_fits(const struct fit *fit, double row_max)

@@ -2,8 +2,8 @@
  * The golden vectors behind tm_selftest (pipeline_encode.h). Their inputs come from integers alone
  * (splitmix64, sums and powers of two); tests/vectors/stages/README.md describes them for a second
  * implementation. */
-#ifndef TM_STAGES_SELFTEST_ENCODE_H
-#define TM_STAGES_SELFTEST_ENCODE_H
+#ifndef TM_STAGES_VECTORS_ENCODE_H
+#define TM_STAGES_VECTORS_ENCODE_H
 
 #include "stages/pipeline_encode.h"
 

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# Benchmarks: programs, not tests. Run them from a release build; ratios hold within one run.
+add_executable(bench_stages ${CMAKE_CURRENT_LIST_DIR}/bench_stages.c)
+target_link_libraries(bench_stages PRIVATE tm_encode)
