@@ -16,6 +16,19 @@ void tm_measure_ref(const float *x, const float *y, size_t count, struct tm_meas
     }
 }
 
+typedef void (*measure_fn)(const float *x, const float *y, size_t count,
+                           struct tm_measure_lanes *lanes);
+
+static measure_fn measure_kernel(void)
+{
+#if defined(__x86_64__)
+    if (tm_kernel_current() == TM_KERNEL_AVX2) {
+        return tm_measure_avx2;
+    }
+#endif
+    return tm_measure_ref;
+}
+
 static double pairwise(const double v[TM_MEASURE_LANES])
 {
     return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
@@ -25,13 +38,8 @@ void tm_block_measure(const float *source, const float *decoded, size_t count,
                       struct tm_block_error *out)
 {
     struct tm_measure_lanes lanes = {{0}, {0}, {0}};
-#if defined(__x86_64__)
-    if (tm_kernel_current() == TM_KERNEL_AVX2) {
-        tm_measure_avx2(source, decoded, count, &lanes);
-    } else
-#endif
-    {
-        tm_measure_ref(source, decoded, count, &lanes);
+    if (count > 0) {
+        measure_kernel()(source, decoded, count, &lanes);
     }
     out->squared_error = pairwise(lanes.error);
     out->squared_norm = pairwise(lanes.norm);

@@ -4,38 +4,59 @@
 #include "base/mem.h"
 #include "stages/packing.h"
 
+/* What a step needs of a symbol. floor(x / freq) is x * inverse >> 44 for every x of a step: x <
+ * freq * 2^20, so inverse = ceil(2^44 / freq) errs by less than x / 2^44 < 2^-12 < 1 / freq, and
+ * the product stays below 2^64 since freq < 2^12. */
+struct step {
+    uint64_t inverse;
+    uint32_t start, freq;
+};
+#define INVERSE_BITS 44
+
+static void fill_steps(const struct tm_rans_table *table, struct step steps[256])
+{
+    uint32_t start = 0;
+    for (size_t s = 0; s < 256; s++) {
+        uint32_t freq = table->freq[s];
+        uint64_t inverse = freq == 0 ? 0 : ((1ull << INVERSE_BITS) + freq - 1) / freq;
+        steps[s] = (struct step){inverse, start, freq};
+        start += freq;
+    }
+}
+
 /* Words as the encoder makes them, last one first: filled from the end of the array downwards. */
 struct coder {
     uint32_t state[TM_RANS_LANES];
     uint16_t *words;
-    size_t first; /* index of the first word written so far */
+    size_t first; /* index of the first word written so far, above 0 */
 };
 
-/* Symbols are coded from the last to the first, so that the decoder gets them in order. */
+/* Symbols are coded from the last to the first, so that the decoder gets them in order. Each step
+ * stores a word and keeps it when it was due: that is often and hard to predict. */
 static void code_symbols(struct coder *c, const struct tm_rans_table *table, const uint8_t *codes,
                          size_t count)
 {
-    uint32_t start[256];
-    for (uint32_t s = 0, sum = 0; s < 256; s++) {
-        start[s] = sum;
-        sum += table->freq[s];
-    }
+    struct step steps[256];
+    fill_steps(table, steps);
     for (size_t i = count; i-- > 0;) {
         uint32_t x = c->state[i % TM_RANS_LANES];
-        uint32_t freq = table->freq[codes[i]];
-        if (x >> (32 - TM_RANS_BITS) >= freq) {
-            c->words[--c->first] = (uint16_t)x;
-            x >>= 16;
-        }
-        c->state[i % TM_RANS_LANES] = (x / freq << TM_RANS_BITS) + x % freq + start[codes[i]];
+        const struct step *s = &steps[codes[i]];
+        uint32_t due = x >> (32 - TM_RANS_BITS) >= s->freq;
+        c->words[c->first - 1] = (uint16_t)x;
+        c->first -= due;
+        x >>= 16 * due;
+        uint32_t quotient = (uint32_t)(x * s->inverse >> INVERSE_BITS);
+        /* quotient * 4096 + remainder + start */
+        c->state[i % TM_RANS_LANES] = x + s->start + quotient * (TM_RANS_TOTAL - s->freq);
     }
 }
 
 static tm_status put_coded(const struct tm_rans_table *table, const uint8_t *codes, size_t count,
                            struct tm_buf *out)
 {
-    /* A symbol gives at most one word. */
-    struct coder c = {.words = tm_realloc_array(NULL, count, sizeof *c.words), .first = count};
+    /* A symbol gives at most one word; the first element is only ever written in vain. */
+    size_t end = count + 1;
+    struct coder c = {.words = tm_realloc_array(NULL, end, sizeof *c.words), .first = end};
     if (c.words == NULL) {
         return TM_E_NOMEM;
     }
@@ -46,7 +67,7 @@ static tm_status put_coded(const struct tm_rans_table *table, const uint8_t *cod
 
     uint8_t packed_table[TM_RANS_TABLE_BYTES_MAX];
     size_t table_bytes = tm_rans_table_write(table, packed_table);
-    size_t words = count - c.first;
+    size_t words = end - c.first;
     uint8_t *at;
     tm_status status = tm_buf_extend(out, 1 + table_bytes + TM_RANS_HEAD_BYTES + 2 * words, &at);
     if (status == TM_OK) {
