@@ -40,7 +40,7 @@ static tm_status open_model_file(struct tm_sources *sources, const char *path, s
     case TM_FILE_JSON:
         break;
     }
-    return tm_index_open(sources, file, err);
+    return tm_shards_open(sources, file, err);
 }
 
 static tm_status open_folder(struct tm_sources *sources, const char *path, struct tm_err *err)

@@ -15,7 +15,7 @@ static const char what_failed[] = "cannot read the sharded model";
 
 struct parser {
     struct tm_json_pull pull;
-    struct tm_index *index;
+    struct tm_shards *index;
     struct tm_buf key, shard;
     struct tm_buf spans; /* struct span each: texts may move while it grows */
 };
@@ -41,7 +41,7 @@ static bool is_plain_name(struct tm_view name)
 
 static tm_status find_shard(struct parser *p, uint32_t *out)
 {
-    struct tm_index *index = p->index;
+    struct tm_shards *index = p->index;
     struct tm_view name = tm_buf_view(&p->shard);
     if (!is_plain_name(name)) {
         return tm_pull_fail(&p->pull, "a shard is not a plain file name");
@@ -120,7 +120,7 @@ static tm_status read_index(struct parser *p)
 
 static int compare_entries(const void *a, const void *b)
 {
-    const struct tm_index_entry *x = a, *y = b;
+    const struct tm_shards_entry *x = a, *y = b;
     size_t common = x->tensor.bytes < y->tensor.bytes ? x->tensor.bytes : y->tensor.bytes;
     int order = common > 0 ? memcmp(x->tensor.data, y->tensor.data, common) : 0;
     return order != 0 ? order
@@ -129,7 +129,7 @@ static int compare_entries(const void *a, const void *b)
 
 static tm_status sort_entries(struct parser *p)
 {
-    struct tm_index *index = p->index;
+    struct tm_shards *index = p->index;
     size_t count = p->spans.bytes / sizeof(struct span);
     const struct span *spans = (const struct span *)(const void *)p->spans.data;
     index->entries = tm_calloc(count, sizeof *index->entries);
@@ -141,7 +141,7 @@ static tm_status sort_entries(struct parser *p)
         if (spans[i].bytes > 0) {
             name = tm_view_of(index->texts.data + spans[i].at, spans[i].bytes);
         }
-        index->entries[i] = (struct tm_index_entry){name, spans[i].shard};
+        index->entries[i] = (struct tm_shards_entry){name, spans[i].shard};
     }
     index->entry_count = count;
     qsort(index->entries, count, sizeof *index->entries, compare_entries);
@@ -156,7 +156,7 @@ static tm_status sort_entries(struct parser *p)
     return TM_OK;
 }
 
-tm_status tm_index_parse(struct tm_view text, const char *path, struct tm_index *out,
+tm_status tm_shards_parse(struct tm_view text, const char *path, struct tm_shards *out,
                          struct tm_err *err)
 {
     struct parser p = {.index = out};
@@ -176,7 +176,7 @@ tm_status tm_index_parse(struct tm_view text, const char *path, struct tm_index 
     return status;
 }
 
-void tm_index_deinit(struct tm_index *index)
+void tm_shards_deinit(struct tm_shards *index)
 {
     for (size_t i = 0; i < index->shard_count; i++) {
         tm_free(index->shards[i]);
@@ -189,7 +189,7 @@ void tm_index_deinit(struct tm_index *index)
 
 /* ---- the shards ---- */
 
-static tm_status missing_shard(const char *path, const struct tm_index *index, struct tm_err *err)
+static tm_status missing_shard(const char *path, const struct tm_shards *index, struct tm_err *err)
 {
     return tm_err_set(err, TM_E_NOT_FOUND, path, what_failed, "fetch the missing file",
                       "one of the %llu shards that the index names is missing",
@@ -197,7 +197,7 @@ static tm_status missing_shard(const char *path, const struct tm_index *index, s
 }
 
 static tm_status open_shard(struct tm_sources *sources, const char *folder, const char *name,
-                            const struct tm_index *index, uint32_t *file, struct tm_err *err)
+                            const struct tm_shards *index, uint32_t *file, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
     enum tm_file_kind kind = TM_FILE_JSON;
@@ -227,7 +227,7 @@ static tm_status disagree(const char *path, struct tm_view tensor, struct tm_err
 }
 
 /* Both lists are in order of names: one walk finds what only one of them has. */
-static tm_status compare_with_map(const struct tm_sources *sources, const struct tm_index *index,
+static tm_status compare_with_map(const struct tm_sources *sources, const struct tm_shards *index,
                                   const uint32_t *files, const char *path, struct tm_err *err)
 {
     const struct tm_inventory *inventory = &sources->inventory;
@@ -235,7 +235,7 @@ static tm_status compare_with_map(const struct tm_sources *sources, const struct
     while (i < index->entry_count || j < inventory->tensor_count) {
         const struct tm_tensor *t =
             j < inventory->tensor_count ? &inventory->tensors[inventory->by_name[j]] : NULL;
-        struct tm_index_entry have = {.shard = 0};
+        struct tm_shards_entry have = {.shard = 0};
         int order = -1;
         if (t != NULL) {
             have.tensor = tm_view_of(t->name, t->name_bytes);
@@ -245,7 +245,7 @@ static tm_status compare_with_map(const struct tm_sources *sources, const struct
             return disagree(path, have.tensor, err, "the index does not name it, but it is in",
                             tm_path_base(inventory->files[t->file]));
         }
-        const struct tm_index_entry *entry = &index->entries[i];
+        const struct tm_shards_entry *entry = &index->entries[i];
         if (order < 0 || t->file != files[entry->shard]) {
             return disagree(path, entry->tensor, err,
                             "the index promises it, but it is not in the shard",
@@ -257,7 +257,7 @@ static tm_status compare_with_map(const struct tm_sources *sources, const struct
     return TM_OK;
 }
 
-static tm_status open_shards(struct tm_sources *sources, const struct tm_index *index,
+static tm_status open_shards(struct tm_sources *sources, const struct tm_shards *index,
                              const char *path, struct tm_err *err)
 {
     char folder[TM_PATH_MAX];
@@ -273,11 +273,11 @@ static tm_status open_shards(struct tm_sources *sources, const struct tm_index *
     return compare_with_map(sources, index, files, path, err);
 }
 
-tm_status tm_index_open(struct tm_sources *sources, uint32_t file, struct tm_err *err)
+tm_status tm_shards_open(struct tm_sources *sources, uint32_t file, struct tm_err *err)
 {
     struct tm_file_in *in = sources->files[file];
     struct tm_buf text;
-    struct tm_index index = {.entry_count = 0};
+    struct tm_shards index = {.entry_count = 0};
     uint8_t *at = NULL;
     if (tm_file_bytes(in) > TM_INDEX_BYTES_MAX) {
         return tm_err_set(err, TM_E_MALFORMED, tm_file_path(in), what_failed, NULL,
@@ -291,12 +291,12 @@ tm_status tm_index_open(struct tm_sources *sources, uint32_t file, struct tm_err
         status = tm_file_read_at(in, 0, at, text.bytes, err);
     }
     if (status == TM_OK) {
-        status = tm_index_parse(tm_buf_view(&text), tm_file_path(in), &index, err);
+        status = tm_shards_parse(tm_buf_view(&text), tm_file_path(in), &index, err);
     }
     tm_buf_deinit(&text);
     if (status == TM_OK) {
         status = open_shards(sources, &index, tm_file_path(in), err);
     }
-    tm_index_deinit(&index);
+    tm_shards_deinit(&index);
     return status;
 }
