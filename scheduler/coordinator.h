@@ -29,15 +29,16 @@ struct tm_coordinator_options {
     const char (*pipelines)[TM_MSG_TEXT_MAX]; /* copied */
     uint32_t pipeline_count;                  /* <= TM_MSG_SPEEDS_MAX */
     struct tm_digest plan;
-    struct tm_digest encoders;  /* nodes with another digest get no lease (BYE with the reason) */
-    uint64_t epoch;             /* one more than at the last start */
-    uint32_t lease_target_ms;   /* work a lease should hold; 0: 2,000 */
-    uint32_t lease_min_ms;      /* shortest deadline; 0: 30,000 */
-    uint32_t heartbeat_ms;      /* 0: 2,000; a node is gone after 5 of them */
-    uint32_t audit_first;       /* that many first results of a node are audited */
-    uint32_t audit_every;       /* then one in so many, by audit_seed; 0: none */
-    uint8_t audit_seed[32];     /* secret of the owner: nodes cannot tell which units */
-    uint8_t token_seed[32];     /* secret: lease tokens derive from it, the epoch and a counter */
+    struct tm_digest encoders; /* nodes with another digest get no lease (BYE with the reason) */
+    uint64_t epoch;            /* one more than at the last start */
+    uint32_t lease_target_ms;  /* work a lease should hold; 0: 2,000 */
+    uint32_t lease_min_ms;     /* shortest deadline; 0: 30,000 */
+    uint32_t heartbeat_ms;     /* 0: 2,000; a node is gone after 5 of them */
+    uint32_t audit_first;      /* that many first results of a node are audited */
+    uint32_t audit_every;      /* then one in so many, by audit_seed; 0: none */
+    uint8_t audit_seed[32];    /* secret of the owner: nodes cannot tell which units */
+    uint8_t token_seed[32];    /* secret: lease tokens derive from it, the epoch and a counter */
+    uint32_t uploads_max;      /* results received and checked at once; 0: 64 */
 };
 
 /* How a checked result came out. */
@@ -53,7 +54,8 @@ const char *tm_verdict_text(enum tm_verdict verdict);
 
 enum tm_coord_event_type {
     TM_EV_MESSAGE,   /* from node `node`: HELLO, WANT, HEARTBEAT, RESULT */
-    TM_EV_RECEIVED,  /* all bytes of a RESULT have come and hash to its leaf */
+    TM_EV_RECEIVED,  /* all bytes of a RESULT have come and hash to its leaf; needs node, unit, leaf
+                      */
     TM_EV_CHECKED,   /* answer to TM_ACT_CHECK */
     TM_EV_PERSISTED, /* everything up to seq is durable */
     TM_EV_GONE,      /* the transport lost the node */
@@ -77,8 +79,9 @@ enum tm_coord_action_type {
     TM_ACT_ACCEPT_UPLOAD, /* a RESULT is wanted: give credit, collect its bytes, then RECEIVED */
     TM_ACT_CHECK,         /* check unit's bytes of node; encode again and compare when audit */
     TM_ACT_PERSIST,       /* write the accepted result (unit, node, leaf) as seq, then PERSISTED */
-    TM_ACT_BAN,           /* write the ban as seq (all results of node dropped), then drop the peer */
-    TM_ACT_DONE           /* every unit is durable: merge. Sent once */
+    TM_ACT_DROP, /* node's bytes for unit and leaf are not wanted (any more): forget them */
+    TM_ACT_BAN,  /* write the ban as seq (all results of node dropped), drop the peer */
+    TM_ACT_DONE  /* every unit is durable: merge. Sent once */
 };
 
 struct tm_coord_action {
@@ -105,13 +108,16 @@ struct tm_coordinator;
 tm_status tm_coordinator_new(const struct tm_coordinator_options *options,
                              struct tm_coordinator **out) TM_MUST_USE;
 void tm_coordinator_destroy(struct tm_coordinator **coordinator);
-/* From the journal, before the first step: an accepted result, a banned node. */
+/* From the journal, before the first step: an accepted result (of an owner's unit too, node is then
+ * ignored), a banned node (its results are dropped). TM_E_MALFORMED for a unit that does not exist
+ * or has a result already. */
 tm_status tm_coordinator_restore_result(struct tm_coordinator *coordinator, uint32_t unit,
                                         const struct tm_node_id *node,
                                         const struct tm_digest *leaf) TM_MUST_USE;
 tm_status tm_coordinator_restore_ban(struct tm_coordinator *coordinator,
                                      const struct tm_node_id *node) TM_MUST_USE;
-/* Appends to actions. Only memory can fail; hostile input never does. */
+/* Appends to actions. Only memory can fail; hostile input never does. After a failure actions are
+ * missing: destroy the coordinator and start anew from the journal. */
 tm_status tm_coordinator_step(struct tm_coordinator *coordinator,
                               const struct tm_coord_event *event, uint64_t now_ms,
                               struct tm_coord_actions *actions) TM_MUST_USE;

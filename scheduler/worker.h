@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A worker as a pure state machine: step(state, event, now) -> actions.
  *
- * OFFLINE -> GREETING (HELLO sent) -> WORKING -> DONE or BANNED. In WORKING it keeps up to
- * `prefetch` units: each FETCHING (its source comes) -> QUEUED -> ENCODING -> SENDING -> waiting for
- * its RECEIPT. A new epoch or silence of 5 heartbeats leads back to GREETING with the finished units
- * kept and sent again; leases of an older epoch are dropped. */
+ * OFFLINE -> GREETING (HELLO sent) -> WORKING -> DONE or BANNED. In WORKING it asks for work while
+ * fewer than half of `prefetch` units wait: each FETCHING (its source comes) -> QUEUED -> ENCODING
+ * -> SENDING (RESULT, repeated) until its RECEIPT. Silence of 5 heartbeats or a new epoch leads
+ * back to GREETING. Under a new epoch units that are not begun are dropped; begun and finished ones
+ * are kept and sent, since a result is good under any epoch. Another plan is another job: all is
+ * dropped. */
 #ifndef TM_SCHEDULER_WORKER_H
 #define TM_SCHEDULER_WORKER_H
 
 #include "proto/message.h"
 
+#define TM_WORKER_UNITS_MAX 128 /* units of any stage held at once */
+
 struct tm_worker_options {
-    struct tm_msg_hello hello; /* what to announce */
-    uint32_t prefetch;         /* units held at once, 1..64 */
-    uint32_t compute_slots;    /* units encoded at once */
+    struct tm_msg_hello hello;                   /* what to announce */
+    uint32_t prefetch;                           /* units held at once, 1..64 */
+    uint32_t compute_slots;                      /* units encoded at once */
     uint32_t reconnect_min_ms, reconnect_max_ms; /* back-off of HELLO; 0: 500 and 30,000 */
     uint64_t jitter_seed;
 };
@@ -40,9 +44,10 @@ enum tm_worker_action_type {
     TM_WACT_SEND,   /* msg on its socket */
     TM_WACT_FETCH,  /* get the source of the unit (desc) */
     TM_WACT_ENCODE, /* encode the unit (desc, pipeline) and sign it under plan */
-    TM_WACT_UPLOAD, /* send the RESULT msg, then the bytes of leaf as credit comes */
+    TM_WACT_UPLOAD, /* send the RESULT msg, then the bytes of leaf as credit comes; repeated
+                     * until the receipt */
     TM_WACT_FORGET, /* drop everything about unit */
-    TM_WACT_STOP    /* done or banned: reason */
+    TM_WACT_STOP    /* done, banned, or refused with BYE: reason. Sent once, nothing follows */
 };
 
 struct tm_worker_action {
@@ -73,7 +78,7 @@ tm_status tm_worker_step(struct tm_worker *worker, const struct tm_worker_event 
                          uint64_t now_ms, struct tm_worker_actions *actions) TM_MUST_USE;
 
 struct tm_worker_status {
-    const char *state;
+    const char *state; /* "offline", "greeting", "working", "done", "banned" */
     uint32_t held, encoding;
     uint64_t accepted, rejected, epoch;
 };
