@@ -64,6 +64,17 @@ bool tm_gguf_type_dtype(uint32_t type, enum tm_dtype *out)
     return false;
 }
 
+bool tm_gguf_type_of(enum tm_dtype dtype, uint32_t *out)
+{
+    for (size_t i = 0; i < READABLE_COUNT; i++) {
+        if (readable[i].dtype == dtype) {
+            *out = readable[i].type;
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *tm_gguf_tensor_type_name(uint32_t type)
 {
     return type < sizeof names / sizeof names[0] ? names[type] : NULL;

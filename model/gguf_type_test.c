@@ -24,11 +24,16 @@ START_TEST(types)
         ck_assert_str_eq(tm_gguf_tensor_type_name(rows[i].type), rows[i].name);
         ck_assert_msg(readable == rows[i].readable, "%s", rows[i].name);
         if (readable) {
+            uint32_t type = UINT32_MAX;
             ck_assert_str_eq(tm_dtype_name(dtype), rows[i].name);
+            ck_assert(tm_gguf_type_of(dtype, &type));
+            ck_assert_uint_eq(type, rows[i].type);
         }
     }
     enum tm_dtype dtype;
     ck_assert(!tm_gguf_type_dtype(UINT32_MAX, &dtype) && !tm_gguf_type_dtype(4, &dtype));
+    uint32_t type;
+    ck_assert(!tm_gguf_type_of(TM_U8, &type) && !tm_gguf_type_of(TM_F8_E4M3, &type));
     ck_assert_ptr_null(tm_gguf_tensor_type_name(77));
 }
 END_TEST

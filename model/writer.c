@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/utf8.h"
+#include "model/gguf.h"
+#include "model/safetensors.h"
 #include "model/where.h"
 #include "model/writer_format.h"
 

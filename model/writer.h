@@ -34,7 +34,7 @@ struct tm_tensor_spec {
 
 struct tm_writer;
 /* TM_E_INCOMPATIBLE: what the format cannot hold (a dtype, a rank, a GGUF name over 63 bytes, a
- * name given twice), with the tensor; TM_E_LIMIT: a safetensors header over 100 MB; TM_E_MALFORMED:
+ * name given twice), with the tensor; TM_E_LIMIT: a header over 100 MB; TM_E_MALFORMED:
  * the metadata. *out is NULL and no file is left on failure. Everything in options and specs is
  * borrowed for the call only. */
 tm_status tm_writer_begin(const struct tm_writer_options *options,

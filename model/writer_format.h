@@ -11,14 +11,7 @@ struct tm_writer_head {
     uint64_t alignment;  /* a tensor starts at a multiple of it, zeros lie between */
 };
 
-/* The largest header that the safetensors library reads, without the eight bytes of its length. */
-#define TM_SAFETENSORS_HEADER_MAX 100000000u
-#define TM_GGUF_HEADER_MAX (1u << 30)
 #define TM_GGUF_NAME_MAX 63 /* bytes; GGML_MAX_NAME less the zero byte */
-#define TM_GGUF_RANK_MAX 4
-
-/* The key in __metadata__ that holds a GGUF metadata blob as base64. */
-#define TM_SAFETENSORS_GGUF_KEY "tmill.gguf_metadata"
 
 /* Fill head, whose buffer the caller initialised with the limit of the format and owns. Names are
  * valid UTF-8 and unique, sizes do not overflow. err is filled for what the format cannot hold, not

@@ -6,49 +6,40 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "model/gguf.h"
 #include "model/gguf_meta.h"
+#include "model/gguf_type.h"
 
 enum { VERSION = 3, ALIGNMENT_DEFAULT = 32, ALIGNMENT_MAX = 1 << 16, QUANTIZATION_VERSION = 2 };
 
 #define NO_FILE_TYPE UINT32_MAX
 
-/* ggml_type of a dtype, and the values of general.file_type (llama_ftype) that name it: `usual` is
- * written, `other` means it too. */
-struct gguf_dtype {
+/* Values of general.file_type (llama_ftype) that name a dtype: `usual` is written, `other` means it
+ * too. The first row is what a file without tensors has. */
+struct file_type {
     enum tm_dtype dtype;
-    uint32_t type;
     uint32_t usual, other;
 };
 
-static const struct gguf_dtype gguf_dtypes[] = {
-    {TM_F32, 0, 0, 0},
-    {TM_F16, 1, 1, 1},
-    {TM_BF16, 30, 32, 32},
-    {TM_F64, 28, NO_FILE_TYPE, NO_FILE_TYPE},
-    {TM_I8, 24, NO_FILE_TYPE, NO_FILE_TYPE},
-    {TM_I16, 25, NO_FILE_TYPE, NO_FILE_TYPE},
-    {TM_I32, 26, NO_FILE_TYPE, NO_FILE_TYPE},
-    {TM_I64, 27, NO_FILE_TYPE, NO_FILE_TYPE},
-    {TM_Q4_0, 2, 2, 2},
-    {TM_Q4_1, 3, 3, 3},
-    {TM_Q5_0, 6, 8, 8},
-    {TM_Q5_1, 7, 9, 9},
-    {TM_Q8_0, 8, 7, 7},
-    {TM_Q4_K, 12, 15, 14}, /* "M" and "S" mixtures */
-    {TM_Q5_K, 13, 17, 16},
-    {TM_Q6_K, 14, 18, 18},
+static const struct file_type file_types[] = {
+    {TM_F32, 0, 0},
+    {TM_F16, 1, 1},
+    {TM_BF16, 32, 32},
+    {TM_Q4_0, 2, 2},
+    {TM_Q4_1, 3, 3},
+    {TM_Q5_0, 8, 8},
+    {TM_Q5_1, 9, 9},
+    {TM_Q8_0, 7, 7},
+    {TM_Q4_K, 15, 14}, /* "M" and "S" mixtures */
+    {TM_Q5_K, 17, 16},
+    {TM_Q6_K, 18, 18},
+    {TM_F64, NO_FILE_TYPE, NO_FILE_TYPE},
+    {TM_I8, NO_FILE_TYPE, NO_FILE_TYPE},
+    {TM_I16, NO_FILE_TYPE, NO_FILE_TYPE},
+    {TM_I32, NO_FILE_TYPE, NO_FILE_TYPE},
+    {TM_I64, NO_FILE_TYPE, NO_FILE_TYPE},
 };
-enum { GGUF_DTYPES = sizeof gguf_dtypes / sizeof gguf_dtypes[0] };
-
-static const struct gguf_dtype *find_dtype(enum tm_dtype dtype)
-{
-    for (size_t i = 0; i < GGUF_DTYPES; i++) {
-        if (gguf_dtypes[i].dtype == dtype) {
-            return &gguf_dtypes[i];
-        }
-    }
-    return NULL;
-}
+enum { FILE_TYPES = sizeof file_types / sizeof file_types[0] };
 
 /* ---- what the tensors say ---- */
 
@@ -57,7 +48,8 @@ static tm_status check_tensors(const struct tm_writer_options *options,
 {
     for (size_t i = 0; i < count; i++) {
         const struct tm_tensor_spec *spec = &specs[i];
-        if (find_dtype(spec->dtype) == NULL) {
+        uint32_t type;
+        if (!tm_gguf_type_of(spec->dtype, &type)) {
             return tm_writer_refuse(options, spec, err, "write safetensors instead",
                                     "GGUF has no such element type");
         }
@@ -78,20 +70,30 @@ static tm_status check_tensors(const struct tm_writer_options *options,
     return TM_OK;
 }
 
-/* The dtype with the most elements, of equal ones the first in gguf_dtypes. */
-static const struct gguf_dtype *majority(const struct tm_tensor_spec *specs, size_t count)
+static uint64_t elements_of(const struct tm_tensor_spec *specs, size_t count, enum tm_dtype dtype)
 {
-    uint64_t elements[GGUF_DTYPES] = {0};
+    uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t more = 0;
-        TM_ASSERT(tm_shape_elements(&specs[i].shape, &more));
-        elements[find_dtype(specs[i].dtype) - gguf_dtypes] += more;
+        uint64_t elements = 0;
+        TM_ASSERT(tm_shape_elements(&specs[i].shape, &elements));
+        sum += specs[i].dtype == dtype ? elements : 0;
     }
-    size_t best = 0;
-    for (size_t i = 1; i < GGUF_DTYPES; i++) {
-        best = elements[i] > elements[best] ? i : best;
+    return sum;
+}
+
+/* The dtype with the most elements, of equal ones the first in file_types. */
+static const struct file_type *majority_of(const struct tm_tensor_spec *specs, size_t count)
+{
+    const struct file_type *best = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < FILE_TYPES; i++) {
+        uint64_t elements = elements_of(specs, count, file_types[i].dtype);
+        if (best == NULL || elements > most) {
+            best = &file_types[i];
+            most = elements;
+        }
     }
-    return &gguf_dtypes[best];
+    return best;
 }
 
 static bool any_quantised(const struct tm_tensor_spec *specs, size_t count)
@@ -108,7 +110,7 @@ static bool any_quantised(const struct tm_tensor_spec *specs, size_t count)
 
 struct pairs {
     const struct tm_writer_options *options;
-    const struct gguf_dtype *majority;
+    const struct file_type *majority;
     struct tm_buf *out;
     uint64_t count;
     bool keep_alignment;
@@ -172,17 +174,17 @@ static bool blob_has(const struct tm_writer_options *options, const char *key)
 /* Keeps the value when it already names the majority type (Q4_K_S stays Q4_K_S). */
 static tm_status put_file_type(struct pairs *pairs, const struct tm_gguf_kv *old)
 {
-    const struct gguf_dtype *dtype = pairs->majority;
+    const struct file_type *majority = pairs->majority;
     uint64_t value;
-    if (dtype->usual == NO_FILE_TYPE) {
+    if (majority->usual == NO_FILE_TYPE) {
         return TM_OK;
     }
     if (old != NULL && old->type == TM_GGUF_U32 && tm_gguf_kv_u64(old, &value) &&
-        (value == dtype->usual || value == dtype->other)) {
+        (value == majority->usual || value == majority->other)) {
         pairs->count++;
         return tm_buf_put(pairs->out, old->raw.data, old->raw.bytes);
     }
-    return put_u32_pair(pairs, "general.file_type", dtype->usual);
+    return put_u32_pair(pairs, "general.file_type", majority->usual);
 }
 
 static tm_status put_kept_pair(struct pairs *pairs, const struct tm_gguf_kv *kv)
@@ -264,7 +266,9 @@ static tm_status put_entry(struct tm_buf *out, const struct tm_tensor_spec *spec
     for (uint32_t i = spec->shape.rank; i > 0; i--) {
         TM_TRY(tm_buf_put_u64(out, spec->shape.dim[i - 1]));
     }
-    TM_TRY(tm_buf_put_u32(out, find_dtype(spec->dtype)->type));
+    uint32_t type = 0;
+    TM_ASSERT(tm_gguf_type_of(spec->dtype, &type));
+    TM_TRY(tm_buf_put_u32(out, type));
     return tm_buf_put_u64(out, offset);
 }
 
@@ -300,7 +304,7 @@ tm_status tm_writer_head_gguf(const struct tm_writer_options *options,
         }
     }
     head->alignment = ALIGNMENT_DEFAULT;
-    struct pairs pairs = {.options = options, .majority = majority(specs, count), .out = out};
+    struct pairs pairs = {.options = options, .majority = majority_of(specs, count), .out = out};
     pairs.keep_alignment = find_alignment(options->gguf_metadata, &head->alignment);
     TM_TRY(tm_buf_put_str(out, "GGUF"));
     TM_TRY(tm_buf_put_u32(out, VERSION));

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/gguf_meta.h"
+#include "model/gguf.h"
 #include "tests/support/suite.h"
 
 /* ---- expected bytes, built by hand ---- */

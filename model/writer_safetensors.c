@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "model/safetensors.h"
 
 enum { LENGTH_BYTES = 8, UNIT = 8 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "model/safetensors.h"
 #include "tests/support/suite.h"
 
 static tm_status head_of(const struct tm_writer_options *options,
