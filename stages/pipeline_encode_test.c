@@ -2,6 +2,7 @@
 #include "stages/pipeline_encode.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -228,6 +229,49 @@ START_TEST(damaged_blocks)
 }
 END_TEST
 
+struct job {
+    const struct tm_pipeline *pipeline;
+    struct tm_block_shape shape;
+    const float *x;
+    struct tm_view want;
+    size_t wrong;
+};
+
+static void *encode_repeatedly(void *context)
+{
+    struct job *job = context;
+    for (int i = 0; i < 20; i++) {
+        struct tm_buf out;
+        tm_buf_init(&out, tm_pipeline_bound(job->pipeline, job->shape));
+        tm_status status = tm_pipeline_encode(job->pipeline, job->shape, job->x, &out, NULL);
+        job->wrong += status != TM_OK || !tm_view_eq(tm_buf_view(&out), job->want);
+        tm_buf_deinit(&out);
+    }
+    return NULL;
+}
+
+/* Eight threads at once give what one gives. */
+START_TEST(threads_do_not_matter)
+{
+    struct tm_pipeline p = parse(float_pipelines[_i]);
+    struct tm_block_shape shape = {16, 300};
+    float *x = normal_values(8, 4800, 0.1f);
+    struct tm_buf want = encode(&p, shape, x);
+    pthread_t threads[8];
+    struct job jobs[8];
+    for (size_t i = 0; i < 8; i++) {
+        jobs[i] = (struct job){&p, shape, x, tm_buf_view(&want), 0};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, encode_repeatedly, &jobs[i]), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_uint_eq(jobs[i].wrong, 0);
+    }
+    tm_buf_deinit(&want);
+    tm_free(x);
+}
+END_TEST
+
 START_TEST(speed_is_measured)
 {
     struct tm_pipeline p = parse("int(bits=4) > rans"), raw = parse("raw");
@@ -248,6 +292,7 @@ Suite *tm_suite(void)
     tcase_add_loop_test(tc, refusals, 0, 6);
     tcase_add_loop_test(tc, failed_allocations, 0, 6);
     tcase_add_loop_test(tc, damaged_blocks, 0, 6);
+    tcase_add_loop_test(tc, threads_do_not_matter, 0, 6);
     tcase_add_test(tc, speed_is_measured);
     suite_add_tcase(suite, tc);
     return suite;

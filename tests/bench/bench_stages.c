@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Speed and size of the stages on one core: bench_stages [--json]. A block of the usual size (512 x
- * 512 normal values), every kernel; minimum and median of RUNS runs. The rans rows code the symbols
- * of int and ternary and compare the size with the empirical entropy. */
+ * Speed and size of the stages on one core: bench_stages [--json|--csv]. A block of the usual size
+ * (512 x 512 normal values), every kernel; minimum and median of RUNS runs. The rans rows code the
+ * symbols of int and ternary and compare the size with the empirical entropy. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,17 +263,18 @@ static void bench_kernel(struct report *report, const float *x, float *y)
     add(report, "measure (as decode)", bench_measure(x, y));
 }
 
-static void print_report(const struct report *report, bool json)
+static void print_table(const struct report *report)
 {
-    if (!json) {
-        printf("one core, %zu weights, ns a weight (rans: a symbol), %d runs\n", WEIGHTS, RUNS);
-        printf("%-5s %-34s %17s %17s %9s %7s\n", "", "", "encode min/median", "decode min/median",
-               "bytes", "bits/w");
-        for (size_t i = 0; i < report->count; i++) {
-            print_row(&report->rows[i]);
-        }
-        return;
+    printf("one core, %zu weights, ns a weight (rans: a symbol), %d runs\n", WEIGHTS, RUNS);
+    printf("%-5s %-34s %17s %17s %9s %7s\n", "", "", "encode min/median", "decode min/median",
+           "bytes", "bits/w");
+    for (size_t i = 0; i < report->count; i++) {
+        print_row(&report->rows[i]);
     }
+}
+
+static void print_json(const struct report *report)
+{
     struct tm_buf out;
     struct tm_jw jw;
     tm_buf_init(&out, 1 << 20);
@@ -293,11 +294,38 @@ static void print_report(const struct report *report, bool json)
     tm_buf_deinit(&out);
 }
 
+/* Empty when there is no such figure. */
+static void print_field(double value)
+{
+    if (value > 0) {
+        printf(",%.5f", value);
+    } else {
+        printf(",");
+    }
+}
+
+/* What is the same on every machine, of the first kernel: for tests/bench/stages.csv. */
+static void print_csv(const struct report *report)
+{
+    printf("what,bytes,relative_error,size_to_entropy\n");
+    for (size_t i = 0; i < report->count; i++) {
+        const struct row *r = &report->rows[i];
+        if (strcmp(r->kernel, report->rows[0].kernel) == 0 &&
+            (r->relative_error > 0 || r->entropy_bytes > 0)) {
+            printf("%s,%zu", r->what, r->bytes);
+            print_field(r->relative_error);
+            print_field(r->entropy_bytes > 0 ? (double)r->bytes / r->entropy_bytes : 0);
+            printf("\n");
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-    if (argc > 2 || (argc == 2 && !json)) {
-        fprintf(stderr, "usage: bench_stages [--json]\n");
+    const char *form = argc == 2 ? argv[1] : "";
+    bool json = strcmp(form, "--json") == 0, csv = strcmp(form, "--csv") == 0;
+    if (argc > 2 || (argc == 2 && !json && !csv)) {
+        fprintf(stderr, "usage: bench_stages [--json|--csv]\n");
         return 2;
     }
     float *x = tm_realloc_array(NULL, WEIGHTS, sizeof *x);
@@ -317,7 +345,13 @@ int main(int argc, char **argv)
             bench_kernel(&report, x, y);
         }
     }
-    print_report(&report, json);
+    if (json) {
+        print_json(&report);
+    } else if (csv) {
+        print_csv(&report);
+    } else {
+        print_table(&report);
+    }
     tm_free(x);
     tm_free(y);
     return EXIT_SUCCESS;
