@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a prepared job to its end: the coordinator actor around scheduler/coordinator.h, journal,
- * chunk store, checker thread and sockets; plus any number of local workers over inproc. `compress`
- * uses local workers only, `submit` listens too: same code path. */
+ * Runs a prepared job to its end: the coordinator actor around scheduler/coordinator.h with
+ * journal, chunk store, checker thread and sockets; plus any number of local workers over inproc.
+ * `compress` uses local workers only, `submit` listens too: same code path. */
 #ifndef TM_NODE_MESH_H
 #define TM_NODE_MESH_H
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tmill: the program of model owners and volunteers. */
+#include "node/cli/cli.h"
+
+static const struct tm_command *const commands[] = {
+    &tm_cmd_compress,
+    &tm_cmd_submit,
+    &tm_cmd_resume,
+    &tm_cmd_inspect,
+    &tm_cmd_verify,
+    &tm_cmd_export,
+    &tm_cmd_publish,
+    &tm_cmd_jobs,
+    &tm_cmd_show,
+    &tm_cmd_watch,
+    &tm_cmd_cancel,
+    &tm_cmd_node_run,
+    &tm_cmd_selftest,
+    &tm_cmd_key_gen,
+    &tm_cmd_key_show,
+    &tm_cmd_key_export,
+    NULL,
+};
+static const struct tm_program program = {
+    "tmill",
+    "compresses language models on a mesh of untrusted computers, provably",
+    commands,
+};
+
+int main(int argc, char **argv)
+{
+    return tm_program_main(&program, argc, argv);
+}
