@@ -99,11 +99,15 @@ install_python() {
 
 # ---- llama.cpp --------------------------------------------------------------------------------
 
-# The tools are built for this very processor, so a cache carried to another one is built again.
+# Not for this very processor: virtual machines announce instructions (AMX) that they then refuse.
+LLAMA_OPTIONS="-DGGML_NATIVE=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF
+    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_BUILD_MTMD=OFF
+    -DLLAMA_BUILD_EXAMPLES=ON"
+
+# A cache made for other tools, options or machines is built again.
 llama_identity() {
-    echo "$LLAMA_VERSION $LLAMA_TOOLS"
+    echo $LLAMA_VERSION $LLAMA_TOOLS $LLAMA_OPTIONS
     uname -m
-    grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
 }
 
 fetch_llama() {
@@ -115,9 +119,7 @@ fetch_llama() {
 
 build_llama() {
     run "$cache/llama.log" cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-        -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
-        -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_BUILD_MTMD=OFF \
-        -DLLAMA_BUILD_EXAMPLES=ON || exit 1
+        $LLAMA_OPTIONS || exit 1
     run "$cache/llama.log" cmake --build "$1/build" --target $LLAMA_TOOLS || exit 1
 }
 
