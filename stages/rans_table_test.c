@@ -175,7 +175,7 @@ END_TEST
 START_TEST(choice_of_mode)
 {
     struct tm_rans_counts counts = counts_of(2, (const uint32_t[]){0, 900});
-    struct tm_rans_table table;
+    struct tm_rans_table table = {0};
     ck_assert_int_eq(tm_rans_choose(&counts, &table, 16, 900), TM_RANS_CONSTANT);
     counts = counts_of(1, (const uint32_t[]){0});
     ck_assert_int_eq(tm_rans_choose(&counts, &table, 16, 0), TM_RANS_PACKED);
