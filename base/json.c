@@ -235,6 +235,15 @@ tm_status tm_json_parse(struct tm_view text, const char *where, struct tm_json_d
     if (text.bytes == 0) { /* jansson wants a pointer */
         text = tm_view_str("");
     }
+    /* jansson takes a NUL for the end and what is behind it for blanks. */
+    const uint8_t *nul = memchr(text.data, 0, text.bytes);
+    if (nul != NULL) {
+        struct place p = place_of(text, (size_t)(nul - text.data));
+        tm_json_free(&doc);
+        return tm_err_set(err, TM_E_MALFORMED, where, "cannot read the JSON", NULL,
+                          "a NUL byte at line %zu column %zu (byte %zu)", p.line, p.column,
+                          p.offset);
+    }
     struct tm_buf fixed;
     tm_buf_init(&fixed, SIZE_MAX);
     struct scan s = {.data = text.data, .bytes = text.bytes, .fixed = &fixed};

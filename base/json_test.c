@@ -97,6 +97,20 @@ START_TEST(big_integers_are_reals)
 }
 END_TEST
 
+START_TEST(nul_bytes_are_refused)
+{
+    static const char *const texts[] = {"11\0", "11\0\r", "\0[]", "[\0]", "\"a\0\""};
+    static const size_t bytes[] = {3, 4, 3, 3, 4};
+    for (size_t i = 0; i < 5; i++) {
+        struct tm_json_doc *doc = NULL;
+        struct tm_err err;
+        ck_assert_int_eq(tm_json_parse(tm_view_of(texts[i], bytes[i]), "t", &doc, &err),
+                         TM_E_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(err.why, "NUL byte"));
+    }
+}
+END_TEST
+
 START_TEST(members_keep_file_order)
 {
     char text[4096] = "{";
@@ -238,6 +252,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, kinds);
     tcase_add_test(tc, values);
     tcase_add_test(tc, big_integers_are_reals);
+    tcase_add_test(tc, nul_bytes_are_refused);
     tcase_add_test(tc, members_keep_file_order);
     tcase_add_test(tc, refused);
     tcase_add_test(tc, nesting);

@@ -280,12 +280,12 @@ static tm_status overlap(const struct parser *p, const struct tm_tensor *a,
 {
     struct tm_where where;
     char other[128];
+    uint64_t end = a->offset + a->bytes;
     tm_where(&where, p->options->path, tm_view_of(b->name, b->name_bytes));
     tm_escape(a->name, a->name_bytes, other, sizeof other);
     return tm_err_set(p->err, TM_E_MALFORMED, where.text, what_failed, NULL,
                       "overlap: it starts at byte %llu, and '%s' ends at byte %llu",
-                      (unsigned long long)b->offset, other,
-                      (unsigned long long)(a->offset + a->bytes));
+                      (unsigned long long)b->offset, other, (unsigned long long)end);
 }
 
 /* Tensors without elements take no bytes and may lie anywhere. */
@@ -310,12 +310,13 @@ static tm_status check_ranges(const struct parser *p, const size_t *order, size_
     }
     struct tm_where where;
     tm_where(&where, p->options->path, tm_view_of(hit->name, hit->name_bytes));
+    uint64_t hit_end = hit->offset + hit->bytes;
     uint64_t missing = before->offset + before->bytes - p->options->file_bytes;
     return tm_err_set(p->err, TM_E_MALFORMED, where.text, what_failed, hint_again,
                       "the file is truncated: it ends at byte %llu, this tensor at byte %llu; %llu "
                       "bytes are missing",
-                      (unsigned long long)p->options->file_bytes,
-                      (unsigned long long)(hit->offset + hit->bytes), (unsigned long long)missing);
+                      (unsigned long long)p->options->file_bytes, (unsigned long long)hit_end,
+                      (unsigned long long)missing);
 }
 
 static tm_status check_data(const struct parser *p)

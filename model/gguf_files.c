@@ -269,7 +269,7 @@ static tm_status read_one_of(struct tm_sources *sources, uint32_t file, const st
 static tm_status read_split(struct tm_sources *sources, uint32_t file, const struct part *named,
                             struct tm_err *err)
 {
-    struct tm_split_name name;
+    struct tm_split_name name = {.count = 0};
     TM_TRY(check_name(named, &name, err));
     for (uint32_t no = 0; no < name.count; no++) {
         uint32_t sibling = file;

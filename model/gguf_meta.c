@@ -71,6 +71,7 @@ tm_status tm_gguf_meta_begin(struct tm_gguf_iter *iter, struct tm_view blob, uin
     TM_TRY(need(iter, 8, tm_view_of(NULL, 0), err));
     iter->left = tm_cursor_u64(&iter->cursor);
     uint64_t most = (total - 8) / PAIR_BYTES_MIN;
+    most = most < TM_GGUF_KEYS_MAX ? most : TM_GGUF_KEYS_MAX;
     if (iter->left > most) {
         return tm_err_set(err, TM_E_MALFORMED, NULL, what_failed, NULL,
                           "%llu keys are announced, and at most %llu fit: the file is truncated or "
@@ -281,7 +282,8 @@ bool tm_gguf_kv_u64(const struct tm_gguf_kv *kv, uint64_t *out)
                        kv->type == TM_GGUF_U32 || kv->type == TM_GGUF_U64 ||
                        kv->type == TM_GGUF_BOOL;
     size_t bytes = kv->value.bytes;
-    if ((!is_signed && !is_unsigned) || (is_signed && (kv->value.data[bytes - 1] & 0x80) != 0)) {
+    if ((!is_signed && !is_unsigned) || bytes == 0 ||
+        (is_signed && (kv->value.data[bytes - 1] & 0x80) != 0)) {
         return false;
     }
     uint64_t value = 0;

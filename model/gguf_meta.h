@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 
 #define TM_GGUF_META_AT 16             /* offset of the blob in a GGUF file */
+#define TM_GGUF_KEYS_MAX 65536         /* pairs */
 #define TM_GGUF_KEY_MAX 65535          /* bytes */
 #define TM_GGUF_STRING_MAX (16u << 20) /* bytes of one string value */
 
@@ -52,7 +53,7 @@ struct tm_gguf_iter {
 };
 
 /* Starts at the count. `total` >= blob.bytes; pass blob.bytes when the blob is whole.
- * TM_E_MALFORMED when the count cannot fit into total. */
+ * TM_E_MALFORMED when the count is too large or cannot fit into total. */
 tm_status tm_gguf_meta_begin(struct tm_gguf_iter *iter, struct tm_view blob, uint64_t total,
                              struct tm_err *err) TM_MUST_USE;
 /* The next pair: TM_OK; TM_E_NOTHING after the last one; TM_E_MALFORMED with the byte offset (from

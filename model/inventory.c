@@ -179,8 +179,11 @@ tm_status tm_inventory_warn(struct tm_inventory *inventory, const char *fmt, ...
     char text[512];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    int length = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (length < 0) {
+        return TM_E_INTERNAL;
+    }
     char *copy = tm_strdup(text);
     if (copy == NULL) {
         return TM_E_NOMEM;
@@ -194,8 +197,8 @@ tm_status tm_inventory_warn(struct tm_inventory *inventory, const char *fmt, ...
 enum name_class { CLASS_EMBEDDING, CLASS_LAYER, CLASS_OTHER, CLASS_HEAD };
 
 struct order_key {
-    struct tm_tensor tensor;
-    enum name_class class;
+    uint32_t index; /* of the tensor before sorting */
+    uint32_t class;
     uint64_t layer;
 };
 
@@ -227,15 +230,15 @@ static bool part_number(struct tm_view part, uint64_t *out)
 }
 
 /* The class from the dotted parts of the name: the first number is the layer's. */
-static void classify(struct order_key *key)
+static void classify(const struct tm_tensor *tensor, struct order_key *key)
 {
     static const char *const embeddings[] = {
         "embed_tokens",   "wte",         "wpe",        "token_embd",
         "position_embd",  "token_types", "embeddings", "word_embeddings",
         "tok_embeddings", NULL};
     static const char *const heads[] = {"lm_head", "output", "embed_out", "classifier", NULL};
-    const char *name = key->tensor.name;
-    size_t bytes = key->tensor.name_bytes;
+    const char *name = tensor->name;
+    size_t bytes = tensor->name_bytes;
     key->class = CLASS_OTHER;
     key->layer = 0;
     for (size_t start = 0; start <= bytes;) {
@@ -301,8 +304,9 @@ static int compare_natural(const struct tm_tensor *a, const struct tm_tensor *b)
     return compare_bytes(a->name, a->name_bytes, b->name, b->name_bytes); /* "01" and "1" */
 }
 
-static int compare_keys(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b, void *context)
 {
+    const struct tm_tensor *tensors = context;
     const struct order_key *x = a, *y = b;
     if (x->class != y->class) {
         return x->class < y->class ? -1 : 1;
@@ -310,7 +314,24 @@ static int compare_keys(const void *a, const void *b)
     if (x->layer != y->layer) {
         return x->layer < y->layer ? -1 : 1;
     }
-    return compare_natural(&x->tensor, &y->tensor);
+    return compare_natural(&tensors[x->index], &tensors[y->index]);
+}
+
+/* Moves tensor keys[i].index to i, cycle by cycle, without a second array. */
+static void permute(struct tm_tensor *tensors, struct order_key *keys, size_t count)
+{
+    for (size_t start = 0; start < count; start++) {
+        struct tm_tensor first = tensors[start];
+        size_t hole = start;
+        while (keys[hole].index != start) {
+            size_t from = keys[hole].index;
+            tensors[hole] = tensors[from];
+            keys[hole].index = (uint32_t)hole;
+            hole = from;
+        }
+        tensors[hole] = first;
+        keys[hole].index = (uint32_t)hole;
+    }
 }
 
 tm_status tm_inventory_sort_natural(struct tm_inventory *inventory)
@@ -321,13 +342,11 @@ tm_status tm_inventory_sort_natural(struct tm_inventory *inventory)
         return TM_E_NOMEM;
     }
     for (size_t i = 0; i < count; i++) {
-        keys[i].tensor = inventory->tensors[i];
-        classify(&keys[i]);
+        keys[i].index = (uint32_t)i;
+        classify(&inventory->tensors[i], &keys[i]);
     }
-    qsort(keys, count, sizeof *keys, compare_keys);
-    for (size_t i = 0; i < count; i++) {
-        inventory->tensors[i] = keys[i].tensor;
-    }
+    qsort_r(keys, count, sizeof *keys, compare_keys, inventory->tensors);
+    permute(inventory->tensors, keys, count);
     tm_free(keys);
     tm_free(inventory->by_name);
     inventory->by_name = NULL;

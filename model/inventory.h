@@ -54,7 +54,7 @@ size_t tm_inventory_find(const struct tm_inventory *inventory, const char *name,
 
 /* ---- building ---- */
 
-#define TM_INVENTORY_TENSORS_MAX (1u << 20)
+#define TM_INVENTORY_TENSORS_MAX (1u << 19)
 #define TM_INVENTORY_FILES_MAX 1000
 #define TM_INVENTORY_WARNINGS_MAX 100 /* later ones are dropped */
 

@@ -178,6 +178,9 @@ static tm_status read_tensor(struct parser *p)
     tensor.name = p->name.bytes > 0 ? (char *)p->name.data : (char *)(uintptr_t) "";
     tensor.name_bytes = p->name.bytes;
     tm_status status = tm_inventory_add_tensor(p->inventory, &tensor);
+    if (status == TM_E_LIMIT) {
+        return tm_pull_fail(&p->pull, "too many tensors");
+    }
     return status == TM_OK ? TM_OK : tm_sources_fail(status, p->options->path, p->err);
 }
 

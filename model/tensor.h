@@ -36,7 +36,7 @@
     X(TM_Q5_K, 38, "Q5_K", 256, 176)                                                               \
     X(TM_Q6_K, 39, "Q6_K", 256, 210)
 
-#define TM_DTYPE_ENUM(code, value, text, elements, bytes) code = value,
+#define TM_DTYPE_ENUM(code, value, text, elements, bytes) code = (value),
 enum tm_dtype { TM_DTYPE_LIST(TM_DTYPE_ENUM) };
 #undef TM_DTYPE_ENUM
 

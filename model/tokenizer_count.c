@@ -11,12 +11,18 @@
 
 static const char what_failed[] = "cannot read the tokenizer";
 
-#define TEXTS_BYTES_MAX (256u << 20)
+#define TEXTS_BYTES_MAX (64u << 20)
 #define STRING_BYTES_MAX (1u << 20)
 
-static tm_status no_memory(const char *path, struct tm_err *err)
+/* The error of a failed texts_add. */
+static tm_status fail_texts(tm_status status, const char *path, struct tm_err *err)
 {
-    return tm_err_set(err, TM_E_NOMEM, path, what_failed, NULL, "out of memory");
+    if (status == TM_E_LIMIT) {
+        return tm_err_set(err, TM_E_MALFORMED, path, what_failed, NULL,
+                          "more than %u tokens, or more than %u MiB of them", TM_TOKENS_MAX,
+                          TEXTS_BYTES_MAX >> 20);
+    }
+    return tm_err_set(err, status, path, what_failed, NULL, "out of memory");
 }
 
 /* ---- a list of texts ---- */
@@ -35,7 +41,7 @@ struct texts {
 static void texts_init(struct texts *t)
 {
     tm_buf_init(&t->bytes, TEXTS_BYTES_MAX);
-    tm_buf_init(&t->spans, TEXTS_BYTES_MAX);
+    tm_buf_init(&t->spans, TM_TOKENS_MAX * sizeof(struct span));
 }
 
 static void texts_deinit(struct texts *t)
@@ -116,10 +122,7 @@ struct counter {
 static tm_status add_token(struct counter *c, struct tm_view text, bool added)
 {
     tm_status status = texts_add(&c->tokens, text, added);
-    if (status == TM_E_LIMIT) {
-        return tm_pull_fail(&c->pull, "the vocabulary is too large");
-    }
-    return status == TM_OK ? TM_OK : no_memory(c->pull.path, c->pull.err);
+    return status == TM_OK ? TM_OK : fail_texts(status, c->pull.path, c->pull.err);
 }
 
 /* {"token": id, ...} */
@@ -376,5 +379,5 @@ tm_status tm_token_count_gguf(struct tm_view blob, const char *path, struct tm_t
     }
     out->repeated = status == TM_OK ? texts_tally(&texts).repeated : 0;
     texts_deinit(&texts);
-    return status == TM_OK ? TM_OK : no_memory(path, err);
+    return status == TM_OK ? TM_OK : fail_texts(status, path, err);
 }

@@ -6,6 +6,8 @@
 
 #include "base/buf.h"
 
+#define TM_TOKENS_MAX (2u << 20) /* eight times the largest vocabularies of 2026 */
+
 struct tm_token_counts {
     uint64_t tokens; /* with added ones */
     uint64_t merges;

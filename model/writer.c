@@ -50,8 +50,8 @@ uint64_t tm_writer_spec_bytes(const struct tm_tensor_spec *spec)
 
 static int by_name(const void *a, const void *b)
 {
-    const struct tm_tensor_spec *x = *(const struct tm_tensor_spec *const *)a;
-    const struct tm_tensor_spec *y = *(const struct tm_tensor_spec *const *)b;
+    const struct tm_tensor_spec *x = a;
+    const struct tm_tensor_spec *y = b;
     size_t shorter = x->name_bytes < y->name_bytes ? x->name_bytes : y->name_bytes;
     int order = shorter > 0 ? memcmp(x->name, y->name, shorter) : 0;
     return order != 0 ? order : (x->name_bytes > y->name_bytes) - (x->name_bytes < y->name_bytes);
@@ -60,18 +60,18 @@ static int by_name(const void *a, const void *b)
 static tm_status check_unique(const struct tm_writer_options *options,
                               const struct tm_tensor_spec *specs, size_t count, struct tm_err *err)
 {
-    const struct tm_tensor_spec **sorted = tm_calloc(count, sizeof *sorted);
+    struct tm_tensor_spec *sorted = tm_calloc(count, sizeof *sorted);
     if (sorted == NULL) {
         return TM_E_NOMEM;
     }
-    for (size_t i = 0; i < count; i++) {
-        sorted[i] = &specs[i];
+    if (count > 0) {
+        memcpy(sorted, specs, count * sizeof *sorted);
+        qsort(sorted, count, sizeof *sorted, by_name);
     }
-    qsort(sorted, count, sizeof *sorted, by_name);
     tm_status status = TM_OK;
     for (size_t i = 1; i < count && status == TM_OK; i++) {
         if (by_name(&sorted[i - 1], &sorted[i]) == 0) {
-            status = tm_writer_refuse(options, sorted[i], err, NULL, "two tensors have this name");
+            status = tm_writer_refuse(options, &sorted[i], err, NULL, "two tensors have this name");
         }
     }
     tm_free(sorted);

@@ -119,16 +119,30 @@ static tm_status take_lock(struct tm_device *d, struct tm_err *err)
     return TM_OK;
 }
 
+/* DIR/models, and both names durable: an install syncs only what is below. */
+static tm_status make_models(const char *dir, struct tm_err *err)
+{
+    char models[TM_PATH_MAX], parent[TM_PATH_MAX];
+    TM_TRY(tm_device_join(models, dir, "models", err));
+    if (tm_path_is_dir(models)) {
+        return TM_OK;
+    }
+    TM_TRY(tm_dir_make(models, 0755, err));
+    TM_TRY(tm_dir_sync(dir, err));
+    if (tm_path_dir(parent, dir) != TM_OK || tm_dir_sync(parent, NULL) != TM_OK) {
+        return TM_OK; /* a parent that we may not read is not ours to sync */
+    }
+    return TM_OK;
+}
+
 static tm_status open_all(struct tm_device *d, const char *dir, struct tm_err *err)
 {
-    char models[TM_PATH_MAX];
     d->dir = tm_strdup(dir);
     if (d->dir == NULL) {
         return tm_err_set(err, TM_E_NOMEM, dir, "cannot open the device's folder", NULL,
                           "out of memory");
     }
-    TM_TRY(tm_device_join(models, dir, "models", err));
-    TM_TRY(tm_dir_make(models, 0755, err));
+    TM_TRY(make_models(dir, err));
     if (d->writer) {
         TM_TRY(take_lock(d, err));
         TM_TRY(tm_device_clean(d, err));
@@ -279,7 +293,7 @@ tm_status tm_device_list(struct tm_device *device, struct tm_installed **out, si
         status =
             tm_err_set(err, TM_E_NOMEM, models, "cannot list the models", NULL, "out of memory");
     }
-    for (size_t i = 0; i < names.count && status == TM_OK; i++) {
+    for (size_t i = 0; list != NULL && i < names.count && status == TM_OK; i++) {
         if (tm_release_name_ok(names.names[i])) {
             status = tm_device_state(device, names.names[i], &list[*count], err);
             *count += status == TM_OK && list[*count].current > 0 ? 1 : 0;

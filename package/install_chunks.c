@@ -24,7 +24,8 @@ static tm_status keep_package(struct tm_device *d, struct tm_package *package)
 {
     if (d->package_count == d->package_capacity) {
         size_t capacity = d->package_capacity == 0 ? 8 : d->package_capacity * 2;
-        struct tm_package **more = tm_realloc_array(d->packages, capacity, sizeof(*more));
+        struct tm_package **more =
+            tm_realloc_array(d->packages, capacity, sizeof(struct tm_package *));
         if (more == NULL) {
             tm_package_close(&package);
             return TM_E_NOMEM;

@@ -23,15 +23,15 @@ struct tm_view tm_pkg_statement(const struct tm_digest *plan, uint32_t chunk,
                                 const struct tm_digest *source, const struct tm_digest *leaf,
                                 const char *pipeline, uint8_t out[TM_PKG_STATEMENT_MAX])
 {
-    size_t text = strlen(pipeline);
-    TM_ASSERT(text <= TM_PACKAGE_PIPELINE_MAX);
+    struct tm_view text = tm_view_str(pipeline);
+    TM_ASSERT(text.bytes <= TM_PACKAGE_PIPELINE_MAX);
     memcpy(out, plan->b, 32);
     tm_set_u32(out + 32, chunk);
     memcpy(out + 36, source->b, 32);
     memcpy(out + 68, leaf->b, 32);
-    tm_set_u32(out + 100, (uint32_t)text);
-    memcpy(out + 104, pipeline, text);
-    return tm_view_of(out, 104 + text);
+    tm_set_u32(out + 100, (uint32_t)text.bytes);
+    memcpy(out + 104, text.data, text.bytes);
+    return tm_view_of(out, 104 + text.bytes);
 }
 
 /* ---- rules, for both directions; `offset` is where the ledger lies ---- */

@@ -54,10 +54,11 @@ START_TEST(test_statement_bytes)
     struct tm_digest plan = {{1}}, source = {{2}}, leaf = {{3}};
     struct tm_view v = tm_pkg_statement(&plan, 0x01020304, &source, &leaf, "int", out);
     memcpy(by_hand, plan.b, 32);
-    memcpy(by_hand + 32, "\x04\x03\x02\x01", 4);
+    static const uint8_t chunk[4] = {4, 3, 2, 1}, text[7] = {3, 0, 0, 0, 'i', 'n', 't'};
+    memcpy(by_hand + 32, chunk, sizeof chunk);
     memcpy(by_hand + 36, source.b, 32);
     memcpy(by_hand + 68, leaf.b, 32);
-    memcpy(by_hand + 100, "\x03\0\0\0int", 7);
+    memcpy(by_hand + 100, text, sizeof text);
     ck_assert(tm_view_eq(v, tm_view_of(by_hand, sizeof by_hand)));
 }
 END_TEST

@@ -65,10 +65,10 @@ struct tm_pkg_attachment {
 struct tm_pkg_meta {
     char *model_name; /* "SmolLM2-135M-Instruct" */
     char *arch;
-    char *plan; /* plan.toml text that the package was made from */
-    struct tm_digest plan_digest;
-    struct tm_digest encoders; /* tm_encoders_digest of the build that merged */
-    char **pipelines;          /* canonical texts */
+    char *plan;                   /* plan.toml text that the package was made from */
+    struct tm_digest plan_digest; /* SHA-256 of the plan text */
+    struct tm_digest encoders;    /* tm_encoders_digest of the build that merged */
+    char **pipelines;             /* canonical texts */
     uint32_t pipeline_count;
     struct tm_pkg_tensor *tensors;
     uint32_t tensor_count;

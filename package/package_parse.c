@@ -147,6 +147,20 @@ static tm_status parse_head(struct parse *p)
     return take_text(p, "plan", TM_PACKAGE_TEXT_MAX, false, &m->plan, NULL);
 }
 
+/* The plan that the nodes signed for is the one in the package. */
+static tm_status check_plan(struct parse *p)
+{
+    struct tm_digest got = tm_digest_of(tm_view_str(p->meta->plan));
+    if (!tm_digest_eq(&got, &p->meta->plan_digest)) {
+        char got_hex[TM_DIGEST_TEXT], want_hex[TM_DIGEST_TEXT];
+        return TM_PKG_FAIL(p->err, TM_E_VERIFY, p->name, TM_PACKAGE_HEADER_BYTES + 16,
+                           "SHA-256 of the plan is %s, the tables have %s",
+                           tm_digest_hex(&got, got_hex),
+                           tm_digest_hex(&p->meta->plan_digest, want_hex));
+    }
+    return TM_OK;
+}
+
 static tm_status parse_pipelines(struct parse *p)
 {
     for (uint32_t i = 0; i < p->meta->pipeline_count; i++) {
@@ -430,6 +444,7 @@ static tm_status parse_chunks(struct parse *p)
 static tm_status parse_all(struct parse *p)
 {
     TM_TRY(parse_head(p));
+    TM_TRY(check_plan(p));
     TM_TRY(parse_pipelines(p));
     for (uint32_t i = 0; i < p->meta->tensor_count; i++) {
         TM_TRY(parse_tensor(p, i));

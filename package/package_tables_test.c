@@ -85,6 +85,9 @@ START_TEST(test_rules_of_the_tables)
     ck_assert_int_eq(again(), TM_E_VERIFY);
     ck_assert_ptr_nonnull(strstr(err.why, "the Merkle root of the chunk table is"));
     m->chunks[2].leaf = leaf;
+    m->plan_digest.b[0] ^= 1;
+    ck_assert_int_eq(again(), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.why, "SHA-256 of the plan is"));
 }
 END_TEST
 

@@ -240,15 +240,15 @@ tm_status tm_index_read(struct tm_view envelope, const char *name,
 {
     struct tm_json_doc *doc = NULL;
     struct tm_buf payload;
-    struct envelope e;
+    struct envelope e = {0};
     tm_index_init(out);
     if (envelope.bytes > ENVELOPE_MAX) {
         return tm_err_set(err, TM_E_LIMIT, name, "cannot read the index", NULL,
                           "it has %zu bytes, the limit is %u", envelope.bytes, ENVELOPE_MAX);
     }
     tm_buf_init(&payload, ENVELOPE_MAX);
-    tm_status status = tm_json_parse(envelope, name, &doc, err);
-    TM_TRY_GOTO(status, done);
+    tm_status status;
+    TM_TRY_GOTO(tm_json_parse(envelope, name, &doc, err), done);
     TM_TRY_GOTO(read_envelope(tm_json_root(doc), name, &e, err), done);
     TM_TRY_GOTO(check_trust(&e, name, trusted, trusted_count, err), done);
     TM_TRY_GOTO(verify(&e, name, &payload, err), done);

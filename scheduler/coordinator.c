@@ -250,7 +250,7 @@ static tm_status on_message(struct tm_coordinator *c, const struct tm_node_id *i
         return on_want(c, node, msg->want.slots);
     case TM_MSG_HEARTBEAT:
         tm_lease_named(&c->leases, node, &msg->heartbeat, c->now_ms);
-        return send_heartbeat(c, id);
+        return c->finished ? tm_coord_send_idle(c, id, 0) : send_heartbeat(c, id);
     case TM_MSG_RESULT:
         return tm_coord_on_result(c, node, &msg->result);
     default:

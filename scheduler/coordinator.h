@@ -76,9 +76,11 @@ struct tm_coord_event {
 
 enum tm_coord_action_type {
     TM_ACT_SEND,          /* msg to node */
-    TM_ACT_ACCEPT_UPLOAD, /* a RESULT is wanted: give credit, collect its bytes, then RECEIVED */
+    TM_ACT_ACCEPT_UPLOAD, /* a RESULT is wanted: give credit, collect its bytes, then RECEIVED. May
+                           * come again for an upload in progress: give credit for what lacks */
     TM_ACT_CHECK,         /* check unit's bytes of node; encode again and compare when audit */
-    TM_ACT_PERSIST,       /* write the accepted result (unit, node, leaf) as seq, then PERSISTED */
+    TM_ACT_PERSIST,       /* write the accepted result (unit, node, leaf, whether it was audited) as
+                           * seq, then PERSISTED */
     TM_ACT_DROP, /* node's bytes for unit and leaf are not wanted (any more): forget them */
     TM_ACT_BAN,  /* write the ban as seq (all results of node dropped), drop the peer */
     TM_ACT_DONE  /* every unit is durable: merge. Sent once */

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "scheduler/coordinator_state.h"
 
-#define STALLS_MAX 4         /* uploads run out; then only results of its own leases are taken */
+#define STALLS_FREE 1        /* uploads that may run out before the node has to pause */
 #define PREEMPT_HEARTBEATS 5 /* an upload so old gives way to another node's */
 #define SPEED_WEIGHT 4       /* a measured speed counts 1/4 against what was known */
 
@@ -30,6 +30,12 @@ const char *tm_verdict_text(enum tm_verdict verdict)
 static struct tm_peer *peer_at(struct tm_coordinator *c, uint32_t node)
 {
     return &c->peers.items[node];
+}
+
+/* Whether its results are not taken now: its uploads ran out too often. */
+static bool is_barred(const struct tm_coordinator *c, const struct tm_peer *peer)
+{
+    return peer->stalls > STALLS_FREE && c->now_ms < peer->barred_ms;
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */
@@ -60,11 +66,20 @@ tm_status tm_coord_drop_uploads(struct tm_coordinator *c, uint32_t node)
     return TM_OK;
 }
 
-/* The upload took too long, or stood in another node's way. */
+/* The upload took too long, or stood in another node's way. Who lets many run out has a pause, in
+ * which others get its units. */
 static tm_status stall(struct tm_coordinator *c, uint32_t index)
 {
-    peer_at(c, c->claims.items[index].node)->stalls++;
-    return drop_claim(c, index);
+    uint32_t node = c->claims.items[index].node;
+    struct tm_peer *peer = peer_at(c, node);
+    peer->stalls += c->claims.items[index].stage == TM_CLAIM_RECEIVING ? 1 : 0;
+    tm_peer_bar(peer, peer->stalls, STALLS_FREE, c->upload_ms, c->now_ms);
+    TM_TRY(drop_claim(c, index));
+    if (is_barred(c, peer)) {
+        tm_lease_end_all(&c->leases, node);
+        return tm_coord_drop_uploads(c, node);
+    }
+    return TM_OK;
 }
 
 tm_status tm_coord_expire_uploads(struct tm_coordinator *c)
@@ -166,6 +181,16 @@ tm_status tm_coord_start_uploads(struct tm_coordinator *c)
     return TM_OK;
 }
 
+/* Whether a claim makes room for the result of another node: at once for one with fewer stalled
+ * uploads, else when its own upload takes long. */
+static bool gives_way(struct tm_coordinator *c, const struct tm_claim *claim, uint32_t other)
+{
+    uint32_t own_stalls = peer_at(c, claim->node)->stalls;
+    uint64_t patience = (uint64_t)PREEMPT_HEARTBEATS * c->heartbeat_ms;
+    bool slow = claim->stage == TM_CLAIM_RECEIVING && c->now_ms - claim->since_ms >= patience;
+    return own_stalls > peer_at(c, other)->stalls || slow;
+}
+
 /* A result of a unit that another claim is on. */
 static tm_status meet_claim(struct tm_coordinator *c, uint32_t node,
                             const struct tm_msg_result *result)
@@ -176,8 +201,7 @@ static tm_status meet_claim(struct tm_coordinator *c, uint32_t node,
         return TM_OK; /* it is repeated until somebody's result is durable */
     }
     if (claim->node != node) {
-        uint64_t patience = (uint64_t)PREEMPT_HEARTBEATS * c->heartbeat_ms;
-        if (claim->stage == TM_CLAIM_WAITING || c->now_ms - claim->since_ms < patience) {
+        if (!gives_way(c, claim, node)) {
             return TM_OK;
         }
         TM_TRY(stall(c, index));
@@ -221,11 +245,14 @@ tm_status tm_coord_on_result(struct tm_coordinator *c, uint32_t node,
     if (unit->done) {
         return meet_accepted(c, node, result);
     }
-    bool leased = tm_lease_progress(&c->leases, node, result->unit, c->now_ms);
+    if (is_barred(c, peer)) {
+        return TM_OK;
+    }
+    tm_lease_progress(&c->leases, node, result->unit, c->now_ms);
     if (unit->claim != TM_NONE) {
         return meet_claim(c, node, result);
     }
-    if ((!leased && peer->stalls >= STALLS_MAX) || peer->claimed >= TM_CLAIMS_A_NODE) {
+    if (peer->claimed >= TM_CLAIMS_A_NODE) {
         return TM_OK;
     }
     return tm_claim_new(&c->claims, node, result, c->now_ms);

@@ -10,6 +10,7 @@
 #define LIVES_MAX 8      /* without a result */
 #define NAMED_GRACE 3    /* heartbeats in which a new lease need not be named */
 #define UNPROVEN_UNITS 4 /* at least, for a node without an accepted result */
+#define EXPIRIES_FREE 2  /* leases that may run out before the node has to pause */
 #define BACKUP_LOOKS 128 /* leases that are looked at for one that needs a backup */
 #define SPEED_MIN 1000u  /* weights a second; what nodes announce is only a hint */
 #define SPEED_MAX 1000000000000u
@@ -262,7 +263,8 @@ tm_status tm_lease_grant(struct tm_leases *leases, uint32_t node, uint32_t slots
     bool backup = counts[TM_UNIT_TODO] == 0;
     uint32_t limit =
         unit_limit(leases, node, slots, counts[backup ? TM_UNIT_LEASED : TM_UNIT_TODO]);
-    if (limit == 0 || (backup && counts[TM_UNIT_LEASED] == 0)) {
+    if (limit == 0 || now_ms < leases->peers->items[node].barred_ms ||
+        (backup && counts[TM_UNIT_LEASED] == 0)) {
         return TM_OK;
     }
     uint32_t index = TM_NONE;
@@ -341,7 +343,7 @@ void tm_lease_greeted(struct tm_leases *leases, uint32_t node, uint64_t now_ms)
     }
 }
 
-bool tm_lease_progress(struct tm_leases *leases, uint32_t node, uint32_t unit, uint64_t now_ms)
+void tm_lease_progress(struct tm_leases *leases, uint32_t node, uint32_t unit, uint64_t now_ms)
 {
     for (int place = 0; place < TM_UNIT_LEASES; place++) {
         uint32_t at = leases->board->units[unit].lease[place];
@@ -349,10 +351,9 @@ bool tm_lease_progress(struct tm_leases *leases, uint32_t node, uint32_t unit, u
             struct tm_lease *lease = &leases->items[at];
             lease->last_ms = now_ms + LIVES_MAX * lease->life_ms;
             renew(lease, now_ms);
-            return true;
+            return;
         }
     }
-    return false;
 }
 
 void tm_lease_release(struct tm_leases *leases, uint32_t unit)
@@ -376,6 +377,7 @@ void tm_lease_expire(struct tm_leases *leases, uint32_t node, uint64_t now_ms)
         if (now_ms >= leases->items[at].deadline_ms) {
             leases->expired++;
             peer->expiries++;
+            tm_peer_bar(peer, peer->expiries, EXPIRIES_FREE, leases->rules.min_ms, now_ms);
             end_lease(leases, at);
         }
     }

@@ -55,8 +55,8 @@ void tm_lease_named(struct tm_leases *leases, uint32_t node,
                     const struct tm_msg_heartbeat *heartbeat, uint64_t now_ms);
 /* The node greeted again: its leases live on if the next heartbeats name them. */
 void tm_lease_greeted(struct tm_leases *leases, uint32_t node, uint64_t now_ms);
-/* A result of the unit came from the node. Whether it holds a lease on it; renews that. */
-bool tm_lease_progress(struct tm_leases *leases, uint32_t node, uint32_t unit, uint64_t now_ms);
+/* A result of the unit came from the node: renews its lease on it, if there is one. */
+void tm_lease_progress(struct tm_leases *leases, uint32_t node, uint32_t unit, uint64_t now_ms);
 /* The unit leaves all leases: it is good. */
 void tm_lease_release(struct tm_leases *leases, uint32_t unit);
 /* Ends those of the node's leases whose deadline has passed, or all. */

@@ -138,3 +138,13 @@ void tm_peers_set_state(struct tm_peers *peers, uint32_t index, enum tm_peer_sta
     peers->banned += state == TM_PEER_BANNED ? 1 : 0;
     peers->items[index].state = state;
 }
+
+void tm_peer_bar(struct tm_peer *peer, uint32_t strikes, uint32_t free, uint64_t base_ms,
+                 uint64_t now_ms)
+{
+    if (strikes > free) {
+        uint32_t doublings = strikes - free - 1;
+        uint64_t until = now_ms + (base_ms << (doublings < 6 ? doublings : 6));
+        peer->barred_ms = until > peer->barred_ms ? until : peer->barred_ms;
+    }
+}

@@ -35,6 +35,7 @@ struct tm_peer {
     uint32_t audits_issued; /* checks with audit that were asked for */
     uint32_t expiries;      /* leases run out since its last accepted result */
     uint32_t stalls;        /* uploads run out since then */
+    uint64_t barred_ms;     /* no lease, and after stalls no result, before this time */
     uint32_t group;         /* layer group that it works on, or TM_NONE */
 };
 
@@ -55,6 +56,10 @@ uint32_t tm_peers_find(const struct tm_peers *peers, const struct tm_node_id *id
  * not banned are known, none of which can be forgotten, or too many are banned. */
 tm_status tm_peers_add(struct tm_peers *peers, const struct tm_node_id *id,
                        uint32_t *out) TM_MUST_USE;
+/* A node that let things run out waits: after `strikes` beyond `free`, base_ms, and twice as long
+ * each time, up to 64 times. */
+void tm_peer_bar(struct tm_peer *peer, uint32_t strikes, uint32_t free, uint64_t base_ms,
+                 uint64_t now_ms);
 /* Changes the state and the counts. */
 void tm_peers_set_state(struct tm_peers *peers, uint32_t index, enum tm_peer_state state);
 

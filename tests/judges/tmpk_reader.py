@@ -223,6 +223,7 @@ def read_tables(data, header):
     t = dict(plan_digest=c.take(32), encoders=c.take(32))
     need(5 * counts[0] + 64 * counts[1] + 57 * counts[2] + 88 * counts[3] <= len(data), "counts")
     t.update(model_name=c.text(65535), arch=c.text(65535), plan=c.text(16 << 20))
+    need(sha256(t["plan"]) == t["plan_digest"], "plan digest")
     t["pipelines"] = [c.text(255) for _ in range(counts[0])]
     for text in t["pipelines"]:
         need(text and all(0x20 <= b <= 0x7e for b in text), "pipeline text")

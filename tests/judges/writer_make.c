@@ -8,7 +8,7 @@
 
 #include "model/writer.h"
 
-#define NAMED(text) text, sizeof text - 1
+#define NAMED(text) (text), sizeof(text) - 1
 
 static const struct tm_tensor_spec safetensors_specs[] = {
     {NAMED("f64"), TM_F64, {2, {3, 2}}},
