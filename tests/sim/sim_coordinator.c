@@ -120,6 +120,9 @@ static void on_done(struct sim *sim)
     if (sim->done) {
         sim_fail(sim, "done came twice");
     }
+    if (sim->journal.count > 0) {
+        sim_fail(sim, "done, and %zu writes are not durable", sim->journal.count);
+    }
     for (uint32_t u = 0; u < sim->unit_count; u++) {
         if (!sim->journal.rows[u].set) {
             sim_fail(sim, "done, and unit %" PRIu32 " is not durable", u);
@@ -255,12 +258,17 @@ static void on_checked(struct sim *sim, const struct sim_event *event)
     step(sim, &out);
 }
 
+/* Group commit: all that waits, or only its front; the rest comes with the next one. */
 static void on_committed(struct sim *sim)
 {
     struct sim_journal *j = &sim->journal;
-    uint64_t seq = j->count > 0 ? j->writes[j->count - 1].seq : 0;
-    sim->commit_due = false;
-    journal_commit(sim, j->count);
+    size_t count = sim_percent(sim, 30) ? (size_t)tm_rng_below(&sim->rng, j->count + 1) : j->count;
+    uint64_t seq = count > 0 ? j->writes[count - 1].seq : 0;
+    journal_commit(sim, count);
+    sim->commit_due = j->count > 0;
+    if (sim->commit_due) {
+        sim_schedule(sim, 1 + tm_rng_below(&sim->rng, 20), SIM_COMMITTED)->life = sim->life;
+    }
     step(sim, &(struct tm_coord_event){.type = TM_EV_PERSISTED, .seq = seq});
 }
 
