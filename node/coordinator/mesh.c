@@ -15,14 +15,22 @@
 #define AUDIT_EVERY 16 /* then one in so many */
 #define BASE_BYTES                                                                                 \
     (64u * 1024 * 1024) /* program, libraries, model tables, journal, saver's queue */
-#define THREAD_BYTES (8u * 1024 * 1024) /* a unit as source, as floats twice, encoded, in a heap   \
-                                         */
+#define THREAD_BYTES                                                                               \
+    (8u * 1024 * 1024) /* a unit as source, as floats twice, encoded, in a heap                    \
+                        */
 
 /* ---- the worker in this process -------------------------------------------------------------- */
 
+/* In a compute thread. A model that cannot be read or has changed ends the run. */
 static tm_status read_source(void *context, uint32_t unit, struct tm_buf *out, struct tm_err *err)
 {
-    return tm_unit_source(context, unit, out, err);
+    struct tm_mesh_local *local = context;
+    tm_status status = tm_unit_source(local->mesh->job, unit, out, err);
+    if (status != TM_OK && atomic_fetch_add(&local->faults, 1) == 0) {
+        local->fault = *err;
+        atomic_store(&local->faulty, true);
+    }
+    return status;
 }
 
 static void run_local(struct tm_pipe *pipe, void *context)
@@ -38,7 +46,7 @@ static void run_local(struct tm_pipe *pipe, void *context)
         .sink = NULL,
     };
     struct tm_worker_local here = {.transport = local->mesh->transport,
-                                   .source = {.read = read_source, .context = local->mesh->job},
+                                   .source = {.read = read_source, .context = local},
                                    .stop = pipe};
     local->status = tm_worker_run_local(&run, &here, &local->err);
     bool told = tm_pipe_send(pipe, local);
@@ -57,8 +65,7 @@ static tm_status start_local(struct tm_mesh *m, struct tm_err *err)
 static void end_local(struct tm_mesh *m)
 {
     if (m->local.actor != NULL) {
-        bool told = tm_pipe_send(tm_actor_pipe(m->local.actor), m); /* any item says stop */
-        TM_ASSERT(told || m->local.ended);
+        (void)!tm_pipe_send(tm_actor_pipe(m->local.actor), m); /* stop, if it has not ended */
         tm_actor_join(&m->local.actor, NULL);
     }
 }
@@ -205,7 +212,7 @@ static tm_status start(struct tm_mesh *m, struct tm_err *err)
     TM_TRY(restore(m, err));
     TM_TRY(open_network(m, err));
     if (tm_uploads_new(m->ports, MEMORY_BYTES, &m->uploads) != TM_OK ||
-        tm_sources_new(m->ports, m->job, MEMORY_BYTES, &m->sources) != TM_OK) {
+        tm_source_server_new(m->ports, m->job, MEMORY_BYTES, &m->sources) != TM_OK) {
         return tm_err_set(err, TM_E_NOMEM, NULL, "start the job", NULL, "out of memory");
     }
     TM_TRY(tm_work_pool_new(m->transport, checker_count(), &m->pool, err));
@@ -239,7 +246,7 @@ static void end(struct tm_mesh *m)
         tm_saver_destroy(&m->saver);
     }
     tm_uploads_destroy(&m->uploads);
-    tm_sources_destroy(&m->sources);
+    tm_source_server_destroy(&m->sources);
     tm_mesh_ports_destroy(&m->ports);
     tm_transport_destroy(&m->transport);
     tm_coordinator_destroy(&m->machine);
@@ -262,7 +269,7 @@ static void fill_report(const struct tm_mesh *m, struct tm_mesh_report *report)
     report->rejected = s.rejected;
     report->redone = s.redone;
     report->leases_expired = s.leases_expired;
-    report->source_bytes_sent = m->sources != NULL ? tm_sources_sent(m->sources) : 0;
+    report->source_bytes_sent = m->sources != NULL ? tm_source_server_sent(m->sources) : 0;
 }
 
 tm_status tm_mesh_run(const struct tm_mesh_options *options, struct tm_mesh_report *report,

@@ -149,7 +149,7 @@ static tm_status act_ban(struct tm_mesh *m, const struct tm_coord_action *action
         return TM_OK;
     }
     tm_uploads_drop_peer(m->uploads, peer);
-    tm_sources_drop_peer(m->sources, peer);
+    tm_source_server_drop_peer(m->sources, peer);
     return tm_mesh_ports_ban(m->ports, peer) == TM_OK ? TM_OK : no_memory(err);
 }
 

@@ -31,7 +31,7 @@ static tm_status on_message(struct tm_mesh *m, struct tm_mesh_peer *peer, const 
         return TM_OK;
     case TM_MSG_FETCH:
     case TM_MSG_CREDIT:
-        return tm_sources_message(m->sources, peer, msg);
+        return tm_source_server_message(m->sources, peer, msg);
     case TM_MSG_HELLO:
         log_join(m, peer);
         break;
@@ -54,7 +54,7 @@ static tm_status read_messages(struct tm_mesh *m, struct tm_err *err)
         if (peer->gone) {
             peer->gone = false;
             tm_uploads_drop_peer(m->uploads, peer);
-            tm_sources_drop_peer(m->sources, peer);
+            tm_source_server_drop_peer(m->sources, peer);
             struct tm_coord_event event = {.type = TM_EV_GONE, .node = peer->id};
             TM_TRY(tm_mesh_step(m, &event, err));
         }
@@ -71,7 +71,7 @@ static tm_status move_bytes(struct tm_mesh *m, bool *stalled, struct tm_err *err
             .type = TM_EV_RECEIVED, .node = u->node, .unit = u->unit, .leaf = u->leaf};
         TM_TRY(tm_mesh_step(m, &event, err));
     }
-    return tm_sources_pump(m->sources, stalled, err);
+    return tm_source_server_pump(m->sources, stalled, err);
 }
 
 /* ---- checks and lossless units --------------------------------------------------------------- */
@@ -116,14 +116,14 @@ static tm_status on_checked(struct tm_mesh *m, struct tm_check_job *check, struc
                           "see to it, then resume the job", "unit %u: %s", check->unit,
                           check->result.detail);
     }
-    if (check->result.verdict != TM_VERDICT_GOOD) {
-        TM_ASSERT(check->owner == NULL);
-        log_verdict(m, check);
-    }
     if (check->owner != NULL) {
+        TM_ASSERT(check->result.verdict == TM_VERDICT_GOOD);
         return save_owned(m, check, err);
     }
     struct tm_upload *u = check->tag;
+    if (check->result.verdict != TM_VERDICT_GOOD && u->peer != NULL) {
+        log_verdict(m, check); /* the rest of a banned node's results is no news */
+    }
     struct tm_coord_event event = {.type = TM_EV_CHECKED,
                                    .node = u->node,
                                    .unit = u->unit,
@@ -258,6 +258,10 @@ static void wait_for_news(struct tm_mesh *m, int wait_ms)
 static tm_status watch_local(struct tm_mesh *m, struct tm_err *err)
 {
     struct tm_mesh_local *local = &m->local;
+    if (atomic_load(&local->faulty)) {
+        *err = local->fault;
+        return err->status;
+    }
     if (local->actor == NULL || local->ended ||
         tm_pipe_receive(tm_actor_pipe(local->actor)) == NULL) {
         return TM_OK;

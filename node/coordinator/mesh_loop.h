@@ -5,12 +5,14 @@
 #ifndef TM_NODE_MESH_LOOP_H
 #define TM_NODE_MESH_LOOP_H
 
+#include <stdatomic.h>
+
 #include "base/progress.h"
 #include "node/coordinator/check_job.h"
 #include "node/coordinator/mesh.h"
 #include "node/coordinator/mesh_ports.h"
 #include "node/coordinator/saver.h"
-#include "node/coordinator/sources.h"
+#include "node/coordinator/source_server.h"
 #include "node/coordinator/uploads.h"
 
 /* The worker in this process. */
@@ -20,6 +22,9 @@ struct tm_mesh_local {
     bool ended;
     tm_status status;
     struct tm_err err;
+    atomic_uint faults; /* sources that could not be read */
+    atomic_bool faulty; /* fault is written: the first of them */
+    struct tm_err fault;
 };
 
 struct tm_mesh {
@@ -28,7 +33,7 @@ struct tm_mesh {
     struct tm_transport *transport;
     struct tm_mesh_ports *ports;
     struct tm_uploads *uploads;
-    struct tm_sources *sources;
+    struct tm_source_server *sources;
     struct tm_work_pool *pool; /* checks, and lossless units */
     struct tm_saver *saver;
     struct tm_coordinator *machine;

@@ -4,9 +4,10 @@
 #ifndef TM_NODE_WORKER_UNITS_H
 #define TM_NODE_WORKER_UNITS_H
 
+#include "scheduler/worker.h"
+
 #include "node/worker/encode_job.h"
 #include "node/worker/worker_link.h"
-#include "scheduler/worker.h"
 
 struct tm_worker_units_options {
     struct tm_worker_link *link;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/coordinator/sources.h"
+#include "node/coordinator/source_server.h"
 
 #include "base/mem.h"
+#include "node/coordinator/check.h"
 
 #define TRANSFERS_PER_PEER 64
 
@@ -14,7 +15,7 @@ struct transfer {
     struct transfer *next;
 };
 
-struct tm_sources {
+struct tm_source_server {
     struct tm_mesh_ports *ports;
     struct tm_job *job;
     uint64_t memory_bytes, used_bytes, sent;
@@ -22,8 +23,8 @@ struct tm_sources {
     struct tm_msg msg; /* being built: large */
 };
 
-tm_status tm_sources_new(struct tm_mesh_ports *ports, struct tm_job *job, uint64_t memory_bytes,
-                         struct tm_sources **out)
+tm_status tm_source_server_new(struct tm_mesh_ports *ports, struct tm_job *job,
+                               uint64_t memory_bytes, struct tm_source_server **out)
 {
     *out = tm_calloc(1, sizeof **out);
     if (*out == NULL) {
@@ -36,7 +37,7 @@ tm_status tm_sources_new(struct tm_mesh_ports *ports, struct tm_job *job, uint64
 }
 
 /* Unlinks and frees *at. */
-static void end_transfer(struct tm_sources *sources, struct transfer **at)
+static void end_transfer(struct tm_source_server *sources, struct transfer **at)
 {
     struct transfer *t = *at;
     *at = t->next;
@@ -45,7 +46,7 @@ static void end_transfer(struct tm_sources *sources, struct transfer **at)
     tm_free(t);
 }
 
-void tm_sources_destroy(struct tm_sources **sources)
+void tm_source_server_destroy(struct tm_source_server **sources)
 {
     if (*sources == NULL) {
         return;
@@ -57,7 +58,7 @@ void tm_sources_destroy(struct tm_sources **sources)
     *sources = NULL;
 }
 
-void tm_sources_drop_peer(struct tm_sources *sources, const struct tm_mesh_peer *peer)
+void tm_source_server_drop_peer(struct tm_source_server *sources, const struct tm_mesh_peer *peer)
 {
     struct transfer **at = &sources->first;
     while (*at != NULL) {
@@ -69,7 +70,7 @@ void tm_sources_drop_peer(struct tm_sources *sources, const struct tm_mesh_peer 
     }
 }
 
-static tm_status start(struct tm_sources *sources, struct tm_mesh_peer *peer,
+static tm_status start(struct tm_source_server *sources, struct tm_mesh_peer *peer,
                        const struct tm_msg_fetch *fetch)
 {
     uint32_t unit = tm_job_find_source(sources->job, &fetch->id);
@@ -102,8 +103,8 @@ static tm_status start(struct tm_sources *sources, struct tm_mesh_peer *peer,
     return TM_OK;
 }
 
-tm_status tm_sources_message(struct tm_sources *sources, struct tm_mesh_peer *peer,
-                             const struct tm_msg *msg)
+tm_status tm_source_server_message(struct tm_source_server *sources, struct tm_mesh_peer *peer,
+                                   const struct tm_msg *msg)
 {
     if (msg->type == TM_MSG_FETCH) {
         return start(sources, peer, &msg->fetch);
@@ -121,7 +122,7 @@ tm_status tm_sources_message(struct tm_sources *sources, struct tm_mesh_peer *pe
 }
 
 /* Reads the unit; *room is false when other transfers fill the memory. */
-static tm_status load(struct tm_sources *sources, struct transfer *t, bool *room,
+static tm_status load(struct tm_source_server *sources, struct transfer *t, bool *room,
                       struct tm_err *err)
 {
     *room = t->data.capacity > 0 || sources->used_bytes == 0 ||
@@ -129,13 +130,13 @@ static tm_status load(struct tm_sources *sources, struct transfer *t, bool *room
     if (!*room || t->data.capacity > 0) {
         return TM_OK;
     }
-    tm_status status = tm_job_read_unit(sources->job, t->unit, &t->data, err);
+    tm_status status = tm_unit_source(sources->job, t->unit, &t->data, err);
     sources->used_bytes += t->data.capacity > 0 ? t->bytes : 0;
     return status;
 }
 
 /* TM_OK: all that credit allows is sent; else the status of the send that failed. */
-static tm_status send_pieces(struct tm_sources *sources, struct transfer *t)
+static tm_status send_pieces(struct tm_source_server *sources, struct transfer *t)
 {
     while (t->credit > 0 && t->sent < t->bytes) {
         uint32_t piece = t->credit < TM_DATA_PIECE_MAX ? t->credit : TM_DATA_PIECE_MAX;
@@ -154,7 +155,7 @@ static tm_status send_pieces(struct tm_sources *sources, struct transfer *t)
     return TM_OK;
 }
 
-tm_status tm_sources_pump(struct tm_sources *sources, bool *stalled, struct tm_err *err)
+tm_status tm_source_server_pump(struct tm_source_server *sources, bool *stalled, struct tm_err *err)
 {
     struct transfer **at = &sources->first;
     *stalled = false;
@@ -176,7 +177,7 @@ tm_status tm_sources_pump(struct tm_sources *sources, bool *stalled, struct tm_e
     return TM_OK;
 }
 
-uint64_t tm_sources_sent(const struct tm_sources *sources)
+uint64_t tm_source_server_sent(const struct tm_source_server *sources)
 {
     return sources->sent;
 }
