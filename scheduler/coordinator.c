@@ -14,6 +14,7 @@
 #define LEASE_MIN_MS 30000
 #define HEARTBEAT_MS 2000
 #define UPLOADS_MAX 64
+#define UPLOAD_LIVES 2      /* an upload may take so many times lease_min_ms */
 #define SILENT_HEARTBEATS 5 /* then a node is gone */
 #define RETURN_HEARTBEATS 3 /* a node that the transport lost has so long to come back */
 #define RETRY_MS 250        /* of IDLE, and one more for each ready node */
@@ -40,7 +41,7 @@ static void init_parts(struct tm_coordinator *c, const struct tm_coordinator_opt
     tm_claims_init(&c->claims, &c->board, &c->peers, or_default(options->uploads_max, UPLOADS_MAX));
     tm_leases_init(&c->leases, &c->board, &c->peers, &rules);
     c->heartbeat_ms = rules.heartbeat_ms;
-    c->upload_ms = rules.min_ms;
+    c->upload_ms = UPLOAD_LIVES * rules.min_ms;
     c->audit_first = options->audit_first;
     c->audit_every = options->audit_every;
     memcpy(c->audit_seed, options->audit_seed, sizeof c->audit_seed);

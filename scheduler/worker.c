@@ -27,7 +27,7 @@ struct held {
     struct tm_lease_token token;
     uint64_t epoch;
     uint64_t order;   /* units are encoded in the order of their leases */
-    uint64_t at_ms;   /* SENDING: last sent; WAITING_TO_FETCH: when to try again */
+    uint64_t at_ms;   /* SENDING: last sent or flowing; WAITING_TO_FETCH: when to try again */
     uint32_t fetches; /* tries */
     struct tm_digest leaf;
     uint32_t bytes, compute_ms;
@@ -422,6 +422,8 @@ static tm_status on_unit_event(struct tm_worker *w, const struct tm_worker_event
         set_stage(w, held, QUEUED);
     } else if (held->stage == FETCHING && event->type == TM_WEV_FETCH_FAILED) {
         return on_fetch_failed(w, held);
+    } else if (held->stage == SENDING && event->type == TM_WEV_UPLOADING) {
+        held->at_ms = w->now_ms;
     } else if (held->stage == ENCODING && event->type == TM_WEV_ENCODE_FAILED) {
         return forget(w, held);
     } else if (held->stage == ENCODING && event->type == TM_WEV_ENCODED) {

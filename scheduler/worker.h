@@ -28,6 +28,7 @@ enum tm_worker_event_type {
     TM_WEV_FETCH_FAILED,  /* it could not be had */
     TM_WEV_ENCODED,       /* leaf, bytes, signature of unit are ready */
     TM_WEV_ENCODE_FAILED, /* our own failure */
+    TM_WEV_UPLOADING,     /* bytes of the unit's result are flowing: no need to announce it again */
     TM_WEV_TICK           /* at least every 100 ms */
 };
 

@@ -237,6 +237,11 @@ START_TEST(everything_is_repeated)
     ck_assert(beat->heartbeat.token_count == 1 && beat->heartbeat.tokens[0].b[0] == 1);
     tick(&f, 1);
     ck_assert_ptr_nonnull(sent(&f, TM_MSG_RESULT));
+    /* a slow upload is not begun anew while it moves */
+    tick(&f, 2 * HEARTBEAT);
+    on_unit(&f, TM_WEV_UPLOADING, 0);
+    tick(&f, 3 * HEARTBEAT - 1);
+    ck_assert_ptr_null(sent(&f, TM_MSG_RESULT));
     teardown(&f);
 }
 END_TEST

@@ -18,6 +18,7 @@ struct unit {
     bool failed;
     struct tm_encode_job *result; /* encoded */
     bool uploading;
+    bool moved; /* pieces were sent since the last TM_WEV_UPLOADING */
     uint32_t sent, credit;
 };
 
@@ -248,6 +249,11 @@ bool tm_worker_units_event(struct tm_worker_units *units, struct tm_worker_event
             }
             return true;
         }
+        if (u->used && u->moved) {
+            u->moved = false;
+            *out = (struct tm_worker_event){.type = TM_WEV_UPLOADING, .unit = u->number};
+            return true;
+        }
     }
     struct tm_work *work = tm_work_pool_take(units->options.pool);
     if (work == NULL) {
@@ -302,6 +308,7 @@ static void send_pieces(struct tm_worker_units *units, struct unit *u)
         }
         u->sent += piece;
         u->credit -= piece;
+        u->moved = true;
     }
 }
 

@@ -51,6 +51,9 @@ static void journal_write(struct sim *sim, struct sim_write write)
 static void journal_commit(struct sim *sim, size_t count)
 {
     struct sim_journal *j = &sim->journal;
+    if (count == 0) {
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         const struct sim_write *write = &j->writes[i];
         if (!write->ban) {
