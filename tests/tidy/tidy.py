@@ -49,7 +49,7 @@ class File:
 
     def home_header(self):
         """The header that this .c file implements: its first include, if of the same folder."""
-        if self.name.endswith("_main.c") or not self.includes:
+        if self.name.endswith((".h", "_main.c")) or not self.includes:
             return None
         first = self.includes[0][1]
         return first if first and os.path.dirname(first) == self.folder else None
