@@ -34,7 +34,7 @@ struct tm_coordinator_options {
     uint32_t lease_target_ms;  /* work a lease should hold; 0: 2,000 */
     uint32_t lease_min_ms;     /* shortest deadline; 0: 30,000 */
     uint32_t heartbeat_ms;     /* 0: 2,000; a node is gone after 5 of them */
-    uint32_t audit_first;      /* that many first results of a node are audited */
+    uint32_t audit_first;      /* all results of a node are audited until so many have passed */
     uint32_t audit_every;      /* then one in so many, by audit_seed; 0: none */
     uint8_t audit_seed[32];    /* secret of the owner: nodes cannot tell which units */
     uint8_t token_seed[32];    /* secret: lease tokens derive from it, the epoch and a counter */

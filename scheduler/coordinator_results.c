@@ -276,10 +276,12 @@ static uint32_t claim_of(struct tm_coordinator *c, const struct tm_coord_event *
     return same ? index : TM_NONE;
 }
 
-/* SHA-256 over the owner's secret and the unit: a node cannot tell which of its units. */
+/* All results until so many have passed: an audit that is still under way vouches for nothing, and
+ * may be lost in a crash while later results are kept. Then by SHA-256 over the owner's secret and
+ * the unit: a node cannot tell which of its units. */
 static bool is_audited(const struct tm_coordinator *c, const struct tm_peer *peer, uint32_t unit)
 {
-    if (peer->audits_issued < c->audit_first) {
+    if (peer->audited < c->audit_first) {
         return true;
     }
     if (c->audit_every == 0) {
@@ -308,7 +310,6 @@ tm_status tm_coord_on_received(struct tm_coordinator *c, const struct tm_coord_e
     }
     struct tm_peer *peer = peer_at(c, claim->node);
     claim->audit = claim->dispute || is_audited(c, peer, claim->unit);
-    peer->audits_issued += claim->audit ? 1 : 0;
     tm_claim_move(&c->claims, index, TM_CLAIM_CHECKING, c->now_ms);
     TM_TRY(tm_coord_act(c, TM_ACT_CHECK, &peer->id, &action));
     action->unit = claim->unit;
@@ -376,7 +377,6 @@ tm_status tm_coord_on_checked(struct tm_coordinator *c, const struct tm_coord_ev
     bool audit = c->claims.items[index].audit;
     bool unproven = event->verdict == TM_VERDICT_GOOD && audit && !event->audited;
     if (event->verdict == TM_VERDICT_NOT_CHECKED || unproven) {
-        peer_at(c, c->claims.items[index].node)->audits_issued -= audit ? 1 : 0;
         return drop_claim(c, index); /* the node repeats its RESULT */
     }
     return event->verdict == TM_VERDICT_GOOD ? on_good(c, index, event->audited)

@@ -328,6 +328,23 @@ START_TEST(audits)
 }
 END_TEST
 
+/* While the first audit is under way nothing of the node is accepted without one. */
+START_TEST(audits_under_way)
+{
+    struct fixture f;
+    setup_with(&f, 0, 1);
+    hello(&f, 0);
+    for (uint32_t u = 0; u < 3; u++) {
+        deliver(&f, 0, u, true);
+        ck_assert(action(&f, TM_ACT_CHECK, 0)->audit);
+    }
+    checked(&f, 0, 1, true, TM_VERDICT_GOOD, true);
+    deliver(&f, 0, 3, true);
+    ck_assert(!action(&f, TM_ACT_CHECK, 0)->audit);
+    teardown(&f);
+}
+END_TEST
+
 /* Two leaves for one unit: it is encoded again, and one of the two nodes lied. */
 START_TEST(disputes)
 {
@@ -590,6 +607,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, no_units_is_done_at_once);
     tcase_add_test(tc, bans);
     tcase_add_test(tc, audits);
+    tcase_add_test(tc, audits_under_way);
     tcase_add_test(tc, disputes);
     tcase_add_test(tc, contradicting_oneself);
     tcase_add_test(tc, persisted_of_the_banned);

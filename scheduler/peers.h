@@ -31,12 +31,12 @@ struct tm_peer {
     uint32_t claimed; /* how many */
     uint32_t uploads; /* of them receiving now */
     uint32_t made;    /* head of the units it made (board.h) */
-    uint32_t accepted, audited;
-    uint32_t audits_issued; /* checks with audit that were asked for */
-    uint32_t expiries;      /* leases run out since its last accepted result */
-    uint32_t stalls;        /* uploads run out since then */
-    uint64_t barred_ms;     /* no lease, and after stalls no result, before this time */
-    uint32_t group;         /* layer group that it works on, or TM_NONE */
+    uint32_t accepted;
+    uint32_t audited;   /* results that passed an audit, since this start of the coordinator */
+    uint32_t expiries;  /* leases run out since its last accepted result */
+    uint32_t stalls;    /* uploads run out since then */
+    uint64_t barred_ms; /* no lease, and after stalls no result, before this time */
+    uint32_t group;     /* layer group that it works on, or TM_NONE */
 };
 
 struct tm_peers {
