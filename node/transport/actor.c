@@ -10,13 +10,7 @@
 #include "base/mem.h"
 #include "node/transport/transport_private.h"
 
-/* libzmq's queues synchronise with atomics that ThreadSanitizer cannot see; tell it. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN_ON 1
-#endif
-#endif
-#ifdef TSAN_ON
+#ifdef TM_TSAN
 void __tsan_acquire(void *at);
 void __tsan_release(void *at);
 #define HANDS_OVER(item) __tsan_release(item)

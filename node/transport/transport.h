@@ -67,6 +67,7 @@ struct tm_frame {
     uint8_t key[TM_CURVE_KEY_BYTES]; /* of the sender, proven by CURVE */
     struct tm_view data;
     uint64_t message[8]; /* zmq_msg_t */
+    void *copy;          /* of data, under ThreadSanitizer only */
 };
 
 /* TM_E_NOTHING when no message waits. */
