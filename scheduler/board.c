@@ -161,7 +161,7 @@ static enum tm_unit_state derive(const struct tm_board_unit *unit)
         return TM_UNIT_CHECKING;
     }
     bool leased = unit->lease[0] != TM_NONE || unit->lease[1] != TM_NONE;
-    return leased ? TM_UNIT_LEASED : TM_UNIT_TODO;
+    return leased ? TM_UNIT_LEASED : TM_UNIT_OPEN;
 }
 
 void tm_board_settle(struct tm_board *board, uint32_t index)
@@ -171,13 +171,13 @@ void tm_board_settle(struct tm_board *board, uint32_t index)
     if (state == unit->state) {
         return;
     }
-    if (unit->state == TM_UNIT_TODO) {
+    if (unit->state == TM_UNIT_OPEN) {
         dequeue(board, index);
     }
     board->counts[unit->state]--;
     board->counts[state]++;
     unit->state = state;
-    if (state == TM_UNIT_TODO) {
+    if (state == TM_UNIT_OPEN) {
         enqueue(board, index);
     }
 }

@@ -10,7 +10,7 @@
 #define TM_UNIT_LEASES 2 /* the first lease and a backup */
 
 enum tm_unit_state {
-    TM_UNIT_TODO,     /* in the queue of its group */
+    TM_UNIT_OPEN,     /* in the queue of its group */
     TM_UNIT_LEASED,   /* one or two nodes work on it */
     TM_UNIT_CHECKING, /* a result is announced, coming or being checked */
     TM_UNIT_SAVING,   /* good, on its way into the journal */

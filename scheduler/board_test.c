@@ -30,7 +30,7 @@ START_TEST(states)
     struct tm_board board;
     ck_assert_int_eq(tm_board_init(&board, units, 2), TM_OK);
     struct tm_board_unit *unit = &board.units[0];
-    ck_assert_int_eq(unit->state, TM_UNIT_TODO);
+    ck_assert_int_eq(unit->state, TM_UNIT_OPEN);
     ck_assert_int_eq(board.units[1].state, TM_UNIT_OWNER);
     unit->lease[1] = 4;
     tm_board_settle(&board, 0);
@@ -130,7 +130,7 @@ START_TEST(random_facts)
         for (uint32_t g = 0; g < board.group_count; g++) {
             uint32_t before = queued;
             for (uint32_t i = board.groups[g].head; i != TM_NONE; i = board.units[i].todo_next) {
-                TM_ASSERT(board.units[i].state == TM_UNIT_TODO && board.units[i].spec.group == g);
+                TM_ASSERT(board.units[i].state == TM_UNIT_OPEN && board.units[i].spec.group == g);
                 queued++;
             }
             TM_ASSERT(queued - before == board.groups[g].todo);
@@ -141,7 +141,7 @@ START_TEST(random_facts)
                 listed++;
             }
         }
-        TM_ASSERT(queued == counts[TM_UNIT_TODO] && listed == counts[TM_UNIT_DONE]);
+        TM_ASSERT(queued == counts[TM_UNIT_OPEN] && listed == counts[TM_UNIT_DONE]);
         uint32_t group = tm_board_choose_group(&board, TM_NONE);
         TM_ASSERT(queued == 0 ? group == TM_NONE : board.groups[group].todo > 0);
     }

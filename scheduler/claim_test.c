@@ -59,9 +59,9 @@ START_TEST(stages)
     tm_claim_move(&f.claims, a, TM_CLAIM_SAVING, 40);
     ck_assert_int_eq(f.board.units[2].state, TM_UNIT_SAVING);
     tm_claim_end(&f.claims, b);
-    ck_assert_int_eq(f.board.units[1].state, TM_UNIT_TODO);
+    ck_assert_int_eq(f.board.units[1].state, TM_UNIT_OPEN);
     tm_claim_end(&f.claims, a);
-    ck_assert_int_eq(f.board.units[2].state, TM_UNIT_TODO);
+    ck_assert_int_eq(f.board.units[2].state, TM_UNIT_OPEN);
     ck_assert_uint_eq(f.peers.items[0].claimed, 0);
     ck_assert_uint_eq(f.peers.items[0].claims, TM_NONE);
     ck_assert_uint_eq(claim(&f, 0, 0), a); /* entries are used again */
@@ -126,7 +126,7 @@ START_TEST(no_memory)
     struct tm_msg_result result = {.unit = 0};
     tm_mem_fail_at(1);
     ck_assert_int_eq(tm_claim_new(&f.claims, 0, &result, 10), TM_E_NOMEM);
-    ck_assert_int_eq(f.board.units[0].state, TM_UNIT_TODO);
+    ck_assert_int_eq(f.board.units[0].state, TM_UNIT_OPEN);
     claim(&f, 0, 0);
     teardown(&f);
 }

@@ -356,7 +356,7 @@ void tm_coordinator_status(const struct tm_coordinator *c, struct tm_coord_statu
         .done = counts[TM_UNIT_DONE],
         .leased = counts[TM_UNIT_LEASED],
         .checking = counts[TM_UNIT_CHECKING] + counts[TM_UNIT_SAVING],
-        .todo = counts[TM_UNIT_TODO] + counts[TM_UNIT_OWNER],
+        .todo = counts[TM_UNIT_OPEN] + counts[TM_UNIT_OWNER],
         .nodes = c->peers.live + c->peers.banned,
         .nodes_ready = c->peers.ready,
         .nodes_banned = c->peers.banned,

@@ -260,9 +260,9 @@ tm_status tm_lease_grant(struct tm_leases *leases, uint32_t node, uint32_t slots
 {
     *out = TM_NONE;
     const uint32_t *counts = leases->board->counts;
-    bool backup = counts[TM_UNIT_TODO] == 0;
+    bool backup = counts[TM_UNIT_OPEN] == 0;
     uint32_t limit =
-        unit_limit(leases, node, slots, counts[backup ? TM_UNIT_LEASED : TM_UNIT_TODO]);
+        unit_limit(leases, node, slots, counts[backup ? TM_UNIT_LEASED : TM_UNIT_OPEN]);
     if (limit == 0 || now_ms < leases->peers->items[node].barred_ms ||
         (backup && counts[TM_UNIT_LEASED] == 0)) {
         return TM_OK;

@@ -162,7 +162,7 @@ START_TEST(renewal_has_an_end)
     ck_assert_uint_eq(now_ms, 8 * 30000);
     ck_assert_uint_eq(f.leases.expired, 1);
     ck_assert_uint_eq(f.peers.items[0].expiries, 1);
-    ck_assert_int_eq(f.board.units[0].state, TM_UNIT_TODO);
+    ck_assert_int_eq(f.board.units[0].state, TM_UNIT_OPEN);
     /* a result begins the count anew */
     lease = grant(&f, 0, 2, 0);
     uint32_t unit = f.leases.items[lease].units[0];
@@ -188,9 +188,9 @@ START_TEST(unnamed_leases_end)
     ck_assert_uint_eq(f.peers.items[0].held, 2);
     tm_lease_named(&f.leases, 0, &beat, 5500);
     ck_assert_uint_eq(f.peers.items[0].held, 1);
-    ck_assert_uint_eq(f.board.units[f.leases.items[lost].units[0]].state, TM_UNIT_TODO);
+    ck_assert_uint_eq(f.board.units[f.leases.items[lost].units[0]].state, TM_UNIT_OPEN);
     tm_lease_end_all(&f.leases, 0);
-    ck_assert_uint_eq(f.board.counts[TM_UNIT_TODO], 10);
+    ck_assert_uint_eq(f.board.counts[TM_UNIT_OPEN], 10);
     teardown(&f);
 }
 END_TEST
@@ -230,7 +230,7 @@ START_TEST(no_memory)
     uint32_t lease = TM_NONE;
     tm_mem_fail_at(1);
     ck_assert_int_eq(tm_lease_grant(&f.leases, 0, 1, 0, &lease), TM_E_NOMEM);
-    ck_assert_uint_eq(f.board.counts[TM_UNIT_TODO], 4);
+    ck_assert_uint_eq(f.board.counts[TM_UNIT_OPEN], 4);
     ck_assert_uint_eq(granted(&f, 0, 1, 0), 1);
     teardown(&f);
 }
