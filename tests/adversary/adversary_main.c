@@ -9,7 +9,7 @@
 
 #include "base/event.h"
 #include "base/num.h"
-#include "tests/adversary/cheat.h"
+#include "tests/support/cheat.h"
 
 struct arguments {
     const char *join, *server_key, *mode, *name, *every, *threads;
