@@ -186,7 +186,7 @@ uint64_t tm_mesh_memory_bound(unsigned local_workers)
 
 /* ---- start and end --------------------------------------------------------------------------- */
 
-static tm_status open_network(struct tm_mesh *m, struct tm_err *err)
+static tm_status open_network(struct tm_mesh *m, uint64_t epoch, struct tm_err *err)
 {
     const struct tm_mesh_options *o = m->options;
     TM_TRY(tm_transport_new(&m->transport, err));
@@ -197,6 +197,7 @@ static tm_status open_network(struct tm_mesh *m, struct tm_err *err)
     }
     struct tm_mesh_ports_options ports = {.transport = m->transport,
                                           .identity = o->identity,
+                                          .epoch = epoch,
                                           .local = o->local_workers > 0,
                                           .listen = o->listen,
                                           .ready_file = o->ready_file};
@@ -210,7 +211,7 @@ static tm_status start(struct tm_mesh *m, struct tm_err *err)
     TM_TRY(tm_journal_start_epoch(m->job->journal, &epoch, err));
     TM_TRY(new_machine(m, epoch, err));
     TM_TRY(restore(m, err));
-    TM_TRY(open_network(m, err));
+    TM_TRY(open_network(m, epoch, err));
     if (tm_uploads_new(m->ports, MEMORY_BYTES, &m->uploads) != TM_OK ||
         tm_source_server_new(m->ports, m->job, MEMORY_BYTES, &m->sources) != TM_OK) {
         return tm_err_set(err, TM_E_NOMEM, NULL, "start the job", NULL, "out of memory");

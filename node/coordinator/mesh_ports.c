@@ -264,6 +264,17 @@ tm_status tm_mesh_ports_ban(struct tm_mesh_ports *ports, struct tm_mesh_peer *pe
 
 /* ---- messages ---- */
 
+/* A node of an earlier run of this coordinator goes on talking: the epoch tells it to greet. */
+static void answer_stranger(struct tm_mesh_ports *p, struct tm_socket *socket)
+{
+    p->msg.type = TM_MSG_HEARTBEAT;
+    p->msg.heartbeat = (struct tm_msg_heartbeat){.epoch = p->options.epoch};
+    tm_buf_clear(&p->out);
+    if (tm_wire_pack(&p->msg, &p->out) == TM_OK) {
+        (void)!tm_socket_send(socket, &p->frame.route, tm_buf_view(&p->out));
+    }
+}
+
 static struct tm_mesh_peer *receive_one(struct tm_mesh_ports *p, int port, int kind)
 {
     struct tm_socket *socket = p->socket[port][kind];
@@ -277,6 +288,10 @@ static struct tm_mesh_peer *receive_one(struct tm_mesh_ports *p, int port, int k
         if (peer != NULL && !greets) {
             p->holds_frame = true;
             return peer;
+        }
+        if (good && kind == CONTROL && p->msg.type != TM_MSG_HELLO &&
+            find_sender(p, &p->frame) == NULL) {
+            answer_stranger(p, socket);
         }
         tm_frame_deinit(&p->frame);
         p->dropped += peer == NULL; /* a HELLO on bulk only shows the way back */

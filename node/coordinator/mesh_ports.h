@@ -28,6 +28,7 @@ struct tm_mesh_peer {
 struct tm_mesh_ports_options {
     struct tm_transport *transport;
     const struct tm_identity *identity;
+    uint64_t epoch;     /* told to senders that have not said HELLO in this run */
     bool local;         /* opens the inproc port */
     const char *listen; /* tcp endpoint of control; bulk is the next port. NULL: no remote port */
     const char *ready_file; /* may be NULL */

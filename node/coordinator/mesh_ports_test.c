@@ -25,8 +25,11 @@ static void set_up(void)
     ck_assert_ptr_nonnull(mkdtemp(g_dir));
     snprintf(g_ready, sizeof g_ready, "%s/ready", g_dir);
     struct tm_zap_options zap = {.allow_any = true};
-    struct tm_mesh_ports_options ports = {
-        .identity = g_owner, .local = true, .listen = "tcp://0.0.0.0:0", .ready_file = g_ready};
+    struct tm_mesh_ports_options ports = {.identity = g_owner,
+                                          .epoch = 42,
+                                          .local = true,
+                                          .listen = "tcp://0.0.0.0:0",
+                                          .ready_file = g_ready};
     ck_assert_int_eq(tm_transport_new(&g_transport, &g_err), TM_OK);
     ck_assert_int_eq(tm_zap_start(g_transport, &zap, &g_err), TM_OK);
     ports.transport = g_transport;
@@ -132,6 +135,11 @@ START_TEST(strangers_and_impostors_are_not_heard)
     expect_quiet();
     ck_assert_ptr_null(tm_mesh_ports_peer(g_ports, 0));
     ck_assert_uint_ge(tm_mesh_ports_dropped(g_ports), 3);
+    struct small_mesh s = {.link = link};
+    const struct tm_msg *beat = small_mesh_at_link(&s); /* so that it greets */
+    ck_assert_int_eq(beat->type, TM_MSG_HEARTBEAT);
+    ck_assert_uint_eq(beat->heartbeat.epoch, 42);
+    ck_assert_ptr_null(tm_worker_link_receive(link));
     struct tm_mesh_peer *peer = NULL;
     hello = small_mesh_hello(g_node);
     say(link, &hello);

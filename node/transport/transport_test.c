@@ -114,6 +114,12 @@ static void send_text(struct tm_socket *s, const char *text)
     ck_assert_int_eq(tm_socket_send(s, NULL, tm_view_str(text)), TM_OK);
 }
 
+/* For clients that may be turned away before they have said a word. */
+static void try_text(struct tm_socket *s, const char *text)
+{
+    (void)!tm_socket_send(s, NULL, tm_view_str(text));
+}
+
 /* A socket that does not follow our rules, over plain libzmq. */
 static void *raw_dealer_named(const char *endpoint, const struct tm_identity *id, const char *name)
 {
@@ -206,7 +212,7 @@ START_TEST(only_listed_keys)
     start_zap(g_client);
     struct tm_socket *s = server(at);
     struct tm_socket *stranger = client(at, g_other, g_server);
-    send_text(stranger, "let me in");
+    try_text(stranger, "let me in");
     wait_denied(1);
     expect_nothing(s);
     struct tm_socket *c = client(at, g_client, g_server);
@@ -232,7 +238,7 @@ START_TEST(banned_keys_do_not_come_back)
     tm_frame_deinit(&frame);
     tm_socket_destroy(&c);
     c = client(at, g_client, g_server);
-    send_text(c, "second");
+    try_text(c, "second");
     wait_denied(1);
     expect_nothing(s);
     ck_assert_uint_eq(tm_zap_counts(g_transport).accepted, 1);
@@ -247,7 +253,7 @@ START_TEST(wrong_server_key_never_connects)
     start_zap(NULL);
     struct tm_socket *s = server(at);
     struct tm_socket *c = client(at, g_client, g_other); /* pins another key */
-    send_text(c, "secret");
+    try_text(c, "secret");
     expect_nothing(s);
     ck_assert_uint_eq(tm_zap_counts(g_transport).accepted, 0);
     tm_socket_destroy(&c);
@@ -280,7 +286,7 @@ START_TEST(dead_zap_denies)
     ck_assert_int_eq(enforced, 1);
     tm_zap_stop(g_transport);
     struct tm_socket *c = client(at, g_client, g_server);
-    send_text(c, "anyone there?");
+    try_text(c, "anyone there?");
     expect_nothing(s);
     tm_socket_destroy(&c);
     tm_socket_destroy(&s);
