@@ -18,6 +18,10 @@
 #define NEXT_JOB_MS 2000 /* between two looks for the next job */
 #define UNITS_AHEAD 2    /* units held beyond those being encoded */
 #define UNITS_HELD_MAX 64
+#define PATIENCE_MS 30000
+
+static const char NO_ANSWER[] =
+    "no answer: nobody listens there, its key is another, or this node is not let in";
 
 struct node {
     const struct tm_worker_run_options *options;
@@ -33,6 +37,8 @@ struct node {
     struct tm_msg msg; /* being built: large */
     bool heard;        /* anything since the last HELLO */
     bool greeted;
+    bool ever_heard; /* from this coordinator */
+    uint64_t started_ms;
     bool stopped, banned; /* by the state machine */
     bool refused;         /* stopped by a BYE: this node is not fit for the job */
     bool ended;           /* by the owner of a local worker */
@@ -113,7 +119,8 @@ static tm_status greet(struct node *n, struct tm_err *err)
 {
     if (n->greeted && !n->heard) {
         TM_EVENT(n->options->sink, TM_LEVEL_INFO, "node.connecting",
-                 {.key = "endpoint", .text = n->options->endpoint});
+                 {.key = "endpoint", .text = n->options->endpoint},
+                 {.key = "why", .text = NO_ANSWER});
         TM_TRY(tm_worker_link_reconnect(n->link, err));
         tm_worker_units_restart(n->units, now_ms());
     }
@@ -165,7 +172,7 @@ static void log_failure(struct node *n, const struct tm_worker_event *event)
 
 static tm_status on_message(struct node *n, const struct tm_msg *msg, struct tm_err *err)
 {
-    n->heard = true;
+    n->heard = n->ever_heard = true;
     if (msg->type == TM_MSG_DATA || msg->type == TM_MSG_CREDIT) {
         tm_worker_units_message(n->units, msg, now_ms());
         return TM_OK;
@@ -251,6 +258,17 @@ static tm_status open_job(struct node *n, struct tm_err *err)
     return TM_OK;
 }
 
+static tm_status check_patience(const struct node *n, struct tm_err *err)
+{
+    uint32_t patience = n->options->patience_ms != 0 ? n->options->patience_ms : PATIENCE_MS;
+    if (n->ever_heard || !n->options->exit_when_done || now_ms() - n->started_ms < patience) {
+        return TM_OK;
+    }
+    return tm_err_set(err, TM_E_NETWORK, n->options->endpoint, "join the mesh",
+                      "check --join and --server-key, and ask the owner for your key's entry", "%s",
+                      NO_ANSWER);
+}
+
 /* So that others get its units at once. */
 static void say_bye(struct node *n)
 {
@@ -265,6 +283,9 @@ static tm_status work_on_job(struct node *n, struct tm_err *err)
     while (status == TM_OK && !n->stopped && !asked_to_stop(n)) {
         wait_for_news(n);
         status = turn(n, err);
+        if (status == TM_OK && !n->stopped) {
+            status = check_patience(n, err);
+        }
     }
     if (status == TM_OK && !n->stopped) {
         say_bye(n);
@@ -303,6 +324,7 @@ static tm_status run(struct node *n, struct tm_err *err)
     unsigned threads = n->options->threads != 0 ? n->options->threads : tm_cpu_count();
     fill_hello(n, threads < TM_WORK_THREADS_MAX ? threads : TM_WORK_THREADS_MAX);
     tm_worker_actions_init(&n->actions);
+    n->started_ms = now_ms();
     tm_status status = live(n, err);
     tm_worker_actions_deinit(&n->actions);
     return status;

@@ -159,6 +159,24 @@ START_TEST(bad_endpoint)
 }
 END_TEST
 
+/* Port 1 (tcpmux) has no listener anywhere these tests run. */
+START_TEST(nobody_answers)
+{
+    struct tm_worker_run_options options = {.endpoint = "tcp://127.0.0.1:1",
+                                            .identity = g_owner,
+                                            .server_key = tm_identity_public(g_owner),
+                                            .threads = 1,
+                                            .exit_when_done = true,
+                                            .patience_ms = 300};
+    struct tm_err err;
+    ck_assert_int_eq(tm_worker_run(&options, &err), TM_E_NETWORK);
+    ck_assert_ptr_nonnull(strstr(err.why, "no answer"));
+    ck_assert_ptr_nonnull(strstr(err.hint, "--server-key"));
+    ck_assert(tm_pipe_send(tm_actor_pipe(g_actor), &g_ended));
+    wait_end();
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("worker_actor");
@@ -171,6 +189,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, greets_again_over_a_new_connection);
     tcase_add_test(tc, told_to_stop_it_says_bye);
     tcase_add_test(tc, bad_endpoint);
+    tcase_add_test(tc, nobody_answers);
     suite_add_tcase(suite, tc);
     return suite;
 }
