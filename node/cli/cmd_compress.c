@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compress, submit, resume: three ways to run a job (node/coordinator/job.h, mesh.h). */
+#include "node/cli/cli.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +11,6 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "node/cli/cli.h"
 #include "node/coordinator/mesh.h"
 
 struct request {

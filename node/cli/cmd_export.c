@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * export: a package as GGUF or safetensors. */
 #include "node/cli/cli.h"
+
 #include "node/common/export_command.h"
 
 static tm_status run_export(const struct tm_command *command, const struct tm_parsed *parsed,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * inspect: what a model or a package holds. */
+#include "node/cli/cli.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +11,6 @@
 #include "base/num.h"
 #include "base/progress.h"
 #include "model/checkpoint.h"
-#include "node/cli/cli.h"
 #include "node/common/decode.h"
 #include "node/coordinator/mesh.h"
 

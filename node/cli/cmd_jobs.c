@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * jobs, show, watch, cancel: read (and stop) the jobs of this user by their journals. */
+#include "node/cli/cli.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "node/cli/cli.h"
 #include "node/coordinator/job.h"
 
 /* A job as its journal tells it. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * key gen, show, export: Ed25519 identities. */
+#include "node/cli/cli.h"
+
 #include <stdio.h>
 
 #include "base/file.h"
-#include "node/cli/cli.h"
 
 static tm_status print_key(const struct tm_identity *identity, const char *path, bool json,
                            struct tm_err *err)

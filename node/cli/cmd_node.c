@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * node run: lends this computer to a job; selftest: the golden digests. */
+#include "node/cli/cli.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
-#include "node/cli/cli.h"
 #include "node/worker/worker_actor.h"
 #include "stages/pipeline_encode.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * publish: puts a package into a folder of static files that devices pull from. */
+#include "node/cli/cli.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +11,6 @@
 
 #include "base/mem.h"
 #include "base/num.h"
-#include "node/cli/cli.h"
 #include "package/package.h"
 #include "package/release.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * verify: proves what can be proven of a package, and says what was not. */
+#include "node/cli/cli.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "node/cli/cli.h"
 #include "node/coordinator/verify.h"
 
 /* Chance that a package with one unit in ten wrong passes: choose the checked units among the good

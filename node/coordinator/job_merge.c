@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From the journal's results and the finished chunks to a signed package: see job.h. */
+#include "node/coordinator/job.h"
+
 #include <stdlib.h>
 #include <string.h>
 

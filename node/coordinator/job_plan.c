@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From a model and a recipe to a plan, units and source digests: see job.h. Two passes over the
  * source: the first looks at every value that would be compressed, the second hashes every unit. */
+#include "node/coordinator/job.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -66,21 +66,32 @@ static inline struct tm_identity *small_job_identity(uint8_t seed_byte)
     return id;
 }
 
-static inline void small_job_prepare(struct small_job *s)
+static inline tm_status small_job_try(struct small_job *s, const char *recipe, struct tm_err *err)
 {
-    struct tm_err err = {0};
-    char line[1600];
     struct tm_job_options options = {.model_path = s->model,
-                                     .recipe = "int8",
+                                     .recipe = recipe,
                                      .out_path = s->out,
                                      .state_dir = s->state,
                                      .block_weights = SMALL_JOB_BLOCK,
                                      .quiet = true};
-    tm_status status = tm_job_prepare(&options, &s->job, &err);
+    return tm_job_prepare(&options, &s->job, err);
+}
+
+static inline void small_job_prepare_with(struct small_job *s, const char *recipe)
+{
+    struct tm_err err = {0};
+    char line[1600];
+    tm_status status = small_job_try(s, recipe, &err);
     ck_assert_msg(status == TM_OK, "%s", tm_err_line(&err, line, sizeof line));
 }
 
-static inline void small_job_open(struct small_job *s)
+static inline void small_job_prepare(struct small_job *s)
+{
+    small_job_prepare_with(s, "int8");
+}
+
+/* The folder, the model and the owner, without a job. */
+static inline void small_job_setup(struct small_job *s)
 {
     *s = (struct small_job){0};
     snprintf(s->dir, sizeof s->dir, "/tmp/tm-small-job-XXXXXX");
@@ -90,6 +101,11 @@ static inline void small_job_open(struct small_job *s)
     snprintf(s->state, sizeof s->state, "%s/state", s->dir);
     small_job_write_model(s->model);
     s->owner = small_job_identity(1);
+}
+
+static inline void small_job_open(struct small_job *s)
+{
+    small_job_setup(s);
     small_job_prepare(s);
 }
 
