@@ -90,8 +90,7 @@ START_TEST(values_that_do_not_fit_keep_their_tensor)
     ck_assert_ptr_nonnull(strstr(s.job->warnings[0], "NaN"));
     for (uint32_t u = 0; u < s.job->split.unit_count; u++) {
         const struct tm_unit *unit = &s.job->split.units[u];
-        const char *name =
-            tm_checkpoint_inventory(s.job->checkpoint)->tensors[unit->tensor].name;
+        const char *name = tm_checkpoint_inventory(s.job->checkpoint)->tensors[unit->tensor].name;
         bool kept = strcmp(name, "layers.3.weight") == 0 || strcmp(name, "norm") == 0;
         ck_assert(unit->lossless == kept);
     }

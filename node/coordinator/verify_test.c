@@ -40,7 +40,8 @@ END_TEST
 
 START_TEST(every_unit_against_the_source)
 {
-    ck_assert_int_eq(verify((struct tm_verify_options){.model_path = s.model, .full = true}), TM_OK);
+    ck_assert_int_eq(verify((struct tm_verify_options){.model_path = s.model, .full = true}),
+                     TM_OK);
     ck_assert_uint_eq(report.units_checked, SMALL_JOB_LOSSY + 1);
     ck_assert_uint_eq(report.units_lossless, 1);
     ck_assert_uint_eq(report.tensors_hashed, SMALL_JOB_MATRICES + 1);

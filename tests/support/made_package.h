@@ -53,10 +53,10 @@ static inline void made_unit(struct small_job *s, uint32_t u, uint8_t twist)
         .squared_error_bits = tm_f64_bits(1.0),
         .squared_norm_bits = tm_f64_bits(100.0),
     };
-    result.sig = tm_sign(s->owner, TM_SIGN_RESULT,
-                         tm_pkg_statement(&job->plan_digest, u, &job->unit_source[u], &result.leaf,
-                                          job->plan.pipelines[job->split.units[u].pipeline],
-                                          statement));
+    result.sig =
+        tm_sign(s->owner, TM_SIGN_RESULT,
+                tm_pkg_statement(&job->plan_digest, u, &job->unit_source[u], &result.leaf,
+                                 job->plan.pipelines[job->split.units[u].pipeline], statement));
     ck_assert_int_eq(tm_store_put(job->chunks, &result.leaf, tm_buf_view(&chunk), NULL), TM_OK);
     ck_assert_int_eq(tm_journal_begin(job->journal, NULL), TM_OK);
     ck_assert_int_eq(tm_journal_put_result(job->journal, &result, NULL), TM_OK);
