@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/transport/actor.h"
 
+#include <czmq.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <zmq.h>
 
 #include "base/mem.h"
 #include "node/transport/transport_private.h"
@@ -21,14 +19,15 @@ void __tsan_release(void *at);
 #endif
 
 struct tm_pipe {
-    void *zmq;
+    void *zmq;  /* the socket of a zactor's pipe, or of the thread's end of it */
+    bool ended; /* the other end's last word has come */
 };
 
 struct tm_actor {
+    zactor_t *zactor;
     struct tm_pipe here, there;
     tm_actor_fn *fn;
     void *context;
-    pthread_t thread;
 };
 
 bool tm_pipe_send(struct tm_pipe *pipe, void *item)
@@ -51,6 +50,10 @@ void *tm_pipe_receive(struct tm_pipe *pipe)
     if (rc != (int)sizeof item) {
         return NULL;
     }
+    if (item == NULL) {
+        pipe->ended = true;
+        return NULL;
+    }
     TAKES_OVER(item);
     return item;
 }
@@ -58,7 +61,7 @@ void *tm_pipe_receive(struct tm_pipe *pipe)
 void *tm_pipe_wait(struct tm_pipe *pipe, int timeout_ms)
 {
     void *item = tm_pipe_receive(pipe);
-    while (item == NULL) {
+    while (item == NULL && !pipe->ended) {
         zmq_pollitem_t poll = {.socket = pipe->zmq, .events = ZMQ_POLLIN};
         int rc = zmq_poll(&poll, 1, timeout_ms);
         if (rc <= 0 && (timeout_ms >= 0 || zmq_errno() != EINTR)) {
@@ -71,46 +74,26 @@ void *tm_pipe_wait(struct tm_pipe *pipe, int timeout_ms)
 
 /* ---- actors ---- */
 
-static void *run_actor(void *context)
+/* The thread of a zactor. Its last word is a NULL pointer: behind it comes CZMQ's own signal. */
+static void run_actor(zsock_t *pipe, void *context)
 {
     struct tm_actor *actor = context;
+    void *end = NULL;
+    actor->there.zmq = zsock_resolve(pipe);
+    zsock_signal(pipe, 0);
     actor->fn(&actor->there, actor->context);
-    zmq_close(actor->there.zmq);
-    actor->there.zmq = NULL;
-    return NULL;
-}
-
-static void *pair_end(struct tm_transport *transport)
-{
-    void *socket = zmq_socket(transport->zmq, ZMQ_PAIR);
-    int zero = 0;
-    if (socket != NULL) {
-        zmq_setsockopt(socket, ZMQ_SNDHWM, &zero, sizeof zero);
-        zmq_setsockopt(socket, ZMQ_RCVHWM, &zero, sizeof zero);
-        zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
+    while (zmq_send(actor->there.zmq, &end, sizeof end, 0) < 0 && zmq_errno() == EINTR) {
     }
-    return socket;
-}
-
-static bool make_pipe(struct tm_transport *transport, struct tm_actor *actor)
-{
-    char endpoint[64];
-    snprintf(endpoint, sizeof endpoint, "inproc://pipe-%u",
-             atomic_fetch_add(&transport->pipe_serial, 1));
-    actor->here.zmq = pair_end(transport);
-    actor->there.zmq = pair_end(transport);
-    return actor->here.zmq != NULL && actor->there.zmq != NULL &&
-           zmq_bind(actor->here.zmq, endpoint) == 0 && zmq_connect(actor->there.zmq, endpoint) == 0;
 }
 
 /* Signals are for the main thread: they end its poll, never a library call of another one. */
-static bool start_thread(struct tm_actor *actor)
+static zactor_t *start_thread(struct tm_actor *actor)
 {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&actor->thread, NULL, run_actor, actor) == 0;
+    zactor_t *started = zactor_new(run_actor, actor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
@@ -119,6 +102,7 @@ tm_status tm_actor_start(struct tm_transport *transport, tm_actor_fn *fn, void *
                          struct tm_actor **out, struct tm_err *err)
 {
     static const char what[] = "start a thread";
+    (void)transport;
     *out = NULL;
     struct tm_actor *actor = tm_calloc(1, sizeof *actor);
     if (actor == NULL) {
@@ -126,23 +110,14 @@ tm_status tm_actor_start(struct tm_transport *transport, tm_actor_fn *fn, void *
     }
     actor->fn = fn;
     actor->context = context;
-    tm_status status;
-    if (!make_pipe(transport, actor)) {
-        status = tm_transport_fail(err, NULL, what);
-    } else if (!start_thread(actor)) {
-        status = tm_err_set(err, TM_E_LIMIT, NULL, what, NULL, "no further thread can be started");
-    } else {
-        *out = actor;
-        return TM_OK;
+    actor->zactor = start_thread(actor);
+    if (actor->zactor == NULL) {
+        tm_free(actor);
+        return tm_err_set(err, TM_E_LIMIT, NULL, what, NULL, "no further thread can be started");
     }
-    if (actor->here.zmq != NULL) {
-        zmq_close(actor->here.zmq);
-    }
-    if (actor->there.zmq != NULL) {
-        zmq_close(actor->there.zmq);
-    }
-    tm_free(actor);
-    return status;
+    actor->here.zmq = zsock_resolve(zactor_sock(actor->zactor));
+    *out = actor;
+    return TM_OK;
 }
 
 struct tm_pipe *tm_actor_pipe(struct tm_actor *actor)
@@ -156,14 +131,13 @@ void tm_actor_join(struct tm_actor **actor, void (*drop)(void *item))
     if (a == NULL) {
         return;
     }
-    pthread_join(a->thread, NULL);
-    void *item;
-    while ((item = tm_pipe_receive(&a->here)) != NULL) {
-        if (drop != NULL) {
+    while (!a->here.ended) {
+        void *item = tm_pipe_wait(&a->here, -1);
+        if (item != NULL && drop != NULL) {
             drop(item);
         }
     }
-    zmq_close(a->here.zmq);
+    zactor_destroy(&a->zactor);
     tm_free(a);
     *actor = NULL;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/transport/transport.h"
 
+#include <czmq.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <zmq.h>
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -55,6 +56,24 @@ tm_status tm_transport_fail(struct tm_err *err, const char *where, const char *w
     }
 }
 
+static atomic_uint serials;
+
+/* CZMQ keeps one context a process. Signals stay with the program: CZMQ must not take them. */
+static void set_up_czmq(void)
+{
+    zsys_handler_set(NULL);
+    (void)zsys_init();
+    zsys_set_max_sockets(SOCKETS_MAX);
+    zsys_set_pipehwm(0); /* a pipe carries pointers and is bounded by who sends */
+}
+
+static void *czmq_context(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_czmq);
+    return zsys_init();
+}
+
 tm_status tm_transport_new(struct tm_transport **out, struct tm_err *err)
 {
     *out = NULL;
@@ -62,7 +81,8 @@ tm_status tm_transport_new(struct tm_transport **out, struct tm_err *err)
     if (t == NULL) {
         return tm_err_set(err, TM_E_NOMEM, NULL, "start the transport", NULL, "out of memory");
     }
-    t->zmq = zmq_ctx_new();
+    t->zmq = czmq_context();
+    t->serial = atomic_fetch_add(&serials, 1);
     if (t->zmq == NULL || !zmq_has("curve")) {
         tm_status status =
             t->zmq == NULL
@@ -72,7 +92,6 @@ tm_status tm_transport_new(struct tm_transport **out, struct tm_err *err)
         tm_transport_destroy(&t);
         return status;
     }
-    zmq_ctx_set(t->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
     *out = t;
     return TM_OK;
 }
@@ -84,16 +103,13 @@ void tm_transport_destroy(struct tm_transport **transport)
         return;
     }
     tm_zap_stop(t);
-    if (t->zmq != NULL) {
-        while (zmq_ctx_term(t->zmq) != 0 && zmq_errno() == EINTR) {
-        }
-    }
     tm_free(t);
     *transport = NULL;
 }
 
 /* ---- sockets ---- */
 
+/* By libzmq's own call, whose answer can be checked: CZMQ's setters assert. */
 static bool set_int(struct tm_socket *s, int option, int value)
 {
     return zmq_setsockopt(s->zmq, option, &value, sizeof value) == 0;
@@ -151,7 +167,8 @@ tm_status tm_socket_new(struct tm_transport *transport, const struct tm_socket_o
     s->transport = transport;
     s->kind = options->kind;
     s->curve = options->identity != NULL && (router || options->server_key != NULL);
-    s->zmq = zmq_socket(transport->zmq, router ? ZMQ_ROUTER : ZMQ_DEALER);
+    s->zsock = zsock_new(router ? ZMQ_ROUTER : ZMQ_DEALER);
+    s->zmq = s->zsock != NULL ? zsock_resolve(s->zsock) : NULL;
     if (s->zmq == NULL || !set_limits(s, options) || (s->curve && !set_curve(s, options))) {
         tm_status status = tm_transport_fail(err, NULL, what);
         tm_socket_destroy(&s);
@@ -167,9 +184,7 @@ void tm_socket_destroy(struct tm_socket **socket)
     if (s == NULL) {
         return;
     }
-    if (s->zmq != NULL) {
-        zmq_close(s->zmq);
-    }
+    zsock_destroy(&s->zsock);
     tm_free(s);
     *socket = NULL;
 }
@@ -241,13 +256,30 @@ static tm_status allow_endpoint(struct tm_socket *s, const char *endpoint, bool 
     return TM_OK;
 }
 
+/* inproc names live in the one context of the process: each transport has its own. */
+static const char *own_name(const struct tm_socket *s, const char *endpoint,
+                            char out[TM_ENDPOINT_MAX + 16])
+{
+    if (starts_with(endpoint, "inproc://")) {
+        snprintf(out, TM_ENDPOINT_MAX + 16, "inproc://%u-%.*s", s->transport->serial,
+                 TM_ENDPOINT_MAX - 16, endpoint + strlen("inproc://"));
+        return out;
+    }
+    return endpoint;
+}
+
 tm_status tm_socket_bind(struct tm_socket *socket, const char *endpoint,
                          char bound[TM_ENDPOINT_MAX], struct tm_err *err)
 {
     TM_TRY(allow_endpoint(socket, endpoint, true, err));
     size_t bytes = TM_ENDPOINT_MAX;
-    if (zmq_bind(socket->zmq, endpoint) != 0 ||
-        zmq_getsockopt(socket->zmq, ZMQ_LAST_ENDPOINT, bound, &bytes) != 0) {
+    char name[TM_ENDPOINT_MAX + 16];
+    if (zmq_bind(socket->zmq, own_name(socket, endpoint, name)) != 0) {
+        return tm_transport_fail(err, endpoint, "listen");
+    }
+    if (starts_with(endpoint, "inproc://")) {
+        snprintf(bound, TM_ENDPOINT_MAX, "%.*s", TM_ENDPOINT_MAX - 1, endpoint);
+    } else if (zmq_getsockopt(socket->zmq, ZMQ_LAST_ENDPOINT, bound, &bytes) != 0) {
         return tm_transport_fail(err, endpoint, "listen");
     }
     return TM_OK;
@@ -255,14 +287,19 @@ tm_status tm_socket_bind(struct tm_socket *socket, const char *endpoint,
 
 tm_status tm_socket_unbind(struct tm_socket *socket, const char *bound, struct tm_err *err)
 {
-    return zmq_unbind(socket->zmq, bound) == 0 ? TM_OK : tm_transport_fail(err, bound, "unbind");
+    char name[TM_ENDPOINT_MAX + 16];
+    return zmq_unbind(socket->zmq, own_name(socket, bound, name)) == 0
+               ? TM_OK
+               : tm_transport_fail(err, bound, "unbind");
 }
 
 tm_status tm_socket_connect(struct tm_socket *socket, const char *endpoint, struct tm_err *err)
 {
     TM_TRY(allow_endpoint(socket, endpoint, false, err));
-    return zmq_connect(socket->zmq, endpoint) == 0 ? TM_OK
-                                                   : tm_transport_fail(err, endpoint, "connect");
+    char name[TM_ENDPOINT_MAX + 16];
+    return zmq_connect(socket->zmq, own_name(socket, endpoint, name)) == 0
+               ? TM_OK
+               : tm_transport_fail(err, endpoint, "connect");
 }
 
 /* ---- messages ---- */

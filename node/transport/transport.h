@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sockets of the mesh over libzmq, with the settings that its defaults lack: CURVE with keys
+ * Sockets of the mesh over CZMQ, with the settings that its defaults lack: CURVE with keys
  * derived from the Ed25519 identity on every tcp socket, our own ZAP handler (zap.h) without which
  * no server binds, MANDATORY routing, bounded queues, message size, handshake and linger times. A
  * message is exactly one frame; every other shape is dropped and counted. Nothing here blocks but
@@ -19,10 +19,10 @@
 #define TM_ENDPOINT_MAX 256
 #define TM_ROUTE_BYTES_MAX 16
 
-/* The sockets of one run: a libzmq context with its I/O thread. */
+/* The sockets of one run. Their context is CZMQ's one of the process, so fork before the first. */
 struct tm_transport;
 tm_status tm_transport_new(struct tm_transport **out, struct tm_err *err) TM_MUST_USE;
-/* Every socket, pipe and actor must be gone. Waits for what lingers. */
+/* Every socket, pipe and actor must be gone. */
 void tm_transport_destroy(struct tm_transport **transport);
 
 enum tm_socket_kind { TM_SOCKET_ROUTER /* binds */, TM_SOCKET_DEALER /* connects */ };

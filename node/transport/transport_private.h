@@ -3,6 +3,7 @@
 #ifndef TM_NODE_TRANSPORT_PRIVATE_H
 #define TM_NODE_TRANSPORT_PRIVATE_H
 
+#include <czmq.h>
 #include <stdatomic.h>
 
 #include "node/transport/transport.h"
@@ -18,14 +19,15 @@
 struct tm_zap;
 
 struct tm_transport {
-    void *zmq;          /* context */
+    void *zmq;          /* the process's context, CZMQ's own */
+    unsigned serial;    /* keeps the inproc names of two transports apart */
     struct tm_zap *zap; /* NULL until started; owned by zap.c */
-    atomic_uint pipe_serial;
 };
 
 struct tm_socket {
     struct tm_transport *transport;
-    void *zmq;
+    zsock_t *zsock;
+    void *zmq; /* zsock's socket, for what CZMQ cannot say */
     enum tm_socket_kind kind;
     bool curve;
     uint64_t dropped;

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/transport/zap.h"
 
+#include <czmq.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <zmq.h>
 
 #include "base/mem.h"
 #include "crypto/digest.h"
 #include "node/transport/transport_private.h"
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
-#define FRAMES_MAX                                                                                 \
-    8 /* version, request, domain, address, identity, mechanism, key, and one more                 \
-       */
+#define FRAMES_MAX 8 /* version, request, domain, address, identity, mechanism, key; one more */
 #define FRAME_BYTES_MAX 256
-#define POLL_MS 100
 
 struct key_set {
     uint8_t (*keys)[TM_CURVE_KEY_BYTES];
@@ -24,9 +20,8 @@ struct key_set {
 };
 
 struct tm_zap {
-    void *socket;
-    pthread_t thread;
-    atomic_bool stop;
+    zactor_t *actor; /* its thread */
+    zsock_t *rep;    /* the thread's, once it runs */
     bool allow_any;
     struct key_set allow; /* fixed after start */
     pthread_mutex_t lock; /* of denied */
@@ -132,7 +127,7 @@ static void answer(struct tm_zap *zap, const struct request *r)
     atomic_fetch_add(good ? &zap->accepted : &zap->refused, 1);
     const char *code = good ? "200" : "400";
     const char *text = good ? "OK" : "this key is not let in";
-    void *s = zap->socket;
+    void *s = zsock_resolve(zap->rep);
     size_t id_bytes = r->frames > F_REQUEST ? r->frame[F_REQUEST].bytes : 0;
     zmq_send(s, "1.0", 3, ZMQ_SNDMORE);
     zmq_send(s, r->frame[F_REQUEST].data, id_bytes, ZMQ_SNDMORE);
@@ -142,27 +137,33 @@ static void answer(struct tm_zap *zap, const struct request *r)
     zmq_send(s, "", 0, 0);
 }
 
-static void *serve(void *context)
+/* Answers until CZMQ's $TERM comes through the pipe. */
+static void serve(zsock_t *pipe, void *context)
 {
     struct tm_zap *zap = context;
     struct request request;
-    while (!atomic_load(&zap->stop)) {
-        zmq_pollitem_t item = {.socket = zap->socket, .events = ZMQ_POLLIN};
-        if (zmq_poll(&item, 1, POLL_MS) > 0 && receive(zap->socket, &request)) {
+    zpoller_t *poller = zpoller_new(pipe, zap->rep, NULL);
+    zsock_signal(pipe, poller != NULL ? 0 : 1);
+    while (poller != NULL) {
+        void *ready = zpoller_wait(poller, -1);
+        if (ready == pipe || (ready == NULL && zpoller_terminated(poller))) {
+            break; /* the only message of the pipe is $TERM */
+        }
+        if (ready == zap->rep && receive(zsock_resolve(zap->rep), &request)) {
             answer(zap, &request);
         }
     }
-    return NULL;
+    zpoller_destroy(&poller);
 }
 
 /* ---- start and stop ---- */
 
 static void zap_destroy(struct tm_zap *zap)
 {
-    if (zap->socket != NULL) {
-        int linger = 0;
-        zmq_setsockopt(zap->socket, ZMQ_LINGER, &linger, sizeof linger);
-        zmq_close(zap->socket);
+    zactor_destroy(&zap->actor);
+    if (zap->rep != NULL) {
+        zsock_unbind(zap->rep, ZAP_ENDPOINT); /* at once: another transport may bind it next */
+        zsock_destroy(&zap->rep);
     }
     pthread_mutex_destroy(&zap->lock);
     tm_free(zap->allow.keys);
@@ -200,12 +201,14 @@ tm_status tm_zap_start(struct tm_transport *transport, const struct tm_zap_optio
     zap->allow_any = options->allow_any;
     tm_status status;
     TM_TRY_GOTO(fill_allow(zap, options, err), fail);
-    zap->socket = zmq_socket(transport->zmq, ZMQ_REP);
-    if (zap->socket == NULL || zmq_bind(zap->socket, ZAP_ENDPOINT) != 0) {
+    zap->rep = zsock_new(ZMQ_REP);
+    if (zap->rep == NULL || zsock_bind(zap->rep, ZAP_ENDPOINT) < 0) {
         status = tm_transport_fail(err, ZAP_ENDPOINT, what);
         goto fail;
     }
-    if (pthread_create(&zap->thread, NULL, serve, zap) != 0) {
+    zsock_set_linger(zap->rep, 0);
+    zap->actor = zactor_new(serve, zap);
+    if (zap->actor == NULL) {
         status = tm_err_set(err, TM_E_LIMIT, NULL, what, NULL, "no further thread can be started");
         goto fail;
     }
@@ -222,8 +225,6 @@ void tm_zap_stop(struct tm_transport *transport)
     if (zap == NULL) {
         return;
     }
-    atomic_store(&zap->stop, true);
-    pthread_join(zap->thread, NULL);
     zap_destroy(zap);
     transport->zap = NULL;
 }
