@@ -4,10 +4,12 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/num.h"
 
 #define TRIES 3
 #define REDIRECTS_MAX 5L
@@ -29,6 +31,8 @@ struct transfer {
     uint64_t wanted; /* bytes still to come; UINT64_MAX: to the end, bounded by out */
     bool complete;   /* all wanted bytes are there: the rest of the body is not waited for */
     bool too_large, no_memory;
+    bool shifted;   /* a 206 that starts elsewhere than we asked */
+    uint64_t start; /* what we asked */
     long code;
 };
 
@@ -92,6 +96,21 @@ uint64_t tm_source_received(const struct tm_source *source)
     return source->received;
 }
 
+/* "Content-Range: bytes 100-199/1000" must begin where we asked: RFC 9110, 14.4. */
+static size_t on_header(char *data, size_t size, size_t count, void *context)
+{
+    static const char name[] = "content-range: bytes ";
+    struct transfer *t = context;
+    size_t bytes = size * count, at = sizeof name - 1;
+    uint64_t start = 0;
+    if (bytes <= at || strncasecmp(data, name, at) != 0) {
+        return bytes;
+    }
+    size_t digits = strspn(data + at, "0123456789"); /* libcurl ends the line with a NUL */
+    t->shifted = tm_parse_u64(tm_view_of(data + at, digits), &start) != TM_OK || start != t->start;
+    return bytes;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct transfer *t = context;
@@ -101,6 +120,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     curl_easy_getinfo(t->source->curl, CURLINFO_RESPONSE_CODE, &t->code);
     if (t->code != 200 && t->code != 206) {
         return bytes; /* an error page is nobody's data */
+    }
+    if (t->code == 206 && t->shifted) {
+        return 0;
     }
     if (t->code == 206) {
         t->skip = 0; /* the server honoured the range; it starts where we asked */
@@ -157,6 +179,8 @@ static void set_options(struct tm_source *source, const char *url, const char *r
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_S);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "tmill-edge/" TMILL_VERSION);
+    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
@@ -209,6 +233,10 @@ static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, c
     if (rc == CURLE_OK && t->code / 100 == 4) {
         return tm_err_set(err, TM_E_NETWORK, url, "refused", hint, "the server says %ld", t->code);
     }
+    if (t->shifted) {
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
+                          "the server answers with another range than was asked");
+    }
     *again = true;
     if (rc == CURLE_OK && (t->code == 200 || t->code == 206)) {
         return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
@@ -238,7 +266,8 @@ static tm_status http_get(struct tm_source *source, const char *url, uint64_t of
             out->bytes = start;
             have = 0;
         }
-        struct transfer t = {.source = source, .out = out, .skip = offset + have};
+        struct transfer t = {
+            .source = source, .out = out, .skip = offset + have, .start = offset + have};
         t.wanted = whole ? UINT64_MAX : bytes - have;
         snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)(offset + have),
                  (unsigned long long)(offset + bytes - 1));

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/edge/pull.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "package/release.h"
+#include "tests/support/http_server.h"
+#include "tests/support/package_sample.h"
+#include "tests/support/suite.h"
+
+static char dir[64], repo[96], store[96];
+static struct tm_identity *publisher, *stranger;
+static struct tm_device *device;
+static struct tm_index index_now;
+static struct tm_pull_report report;
+static struct tm_err err;
+
+static void setup(void)
+{
+    memset(&err, 0, sizeof err);
+    snprintf(dir, sizeof dir, "/tmp/tm-pull-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(repo, sizeof repo, "%s/repo", dir);
+    snprintf(store, sizeof store, "%s/store", dir);
+    publisher = sample_identity(71);
+    stranger = sample_identity(72);
+    tm_index_init(&index_now);
+    ck_assert_int_eq(tm_device_open(store, true, &device, &err), TM_OK);
+}
+
+static void teardown(void)
+{
+    tm_device_close(&device);
+    tm_index_deinit(&index_now);
+    tm_identity_destroy(&publisher);
+    tm_identity_destroy(&stranger);
+    ck_assert_int_eq(tm_dir_remove_tree(dir, &err), TM_OK);
+}
+
+static void write_index(const struct tm_identity *by)
+{
+    char path[128];
+    struct tm_buf text;
+    tm_buf_init(&text, 1 << 20);
+    snprintf(path, sizeof path, "%s/index.json", repo);
+    ck_assert_int_eq(tm_index_write(&index_now, by, &text, &err), TM_OK);
+    ck_assert_int_eq(tm_file_write_atomic(path, 0644, tm_buf_view(&text), &err), TM_OK);
+    tm_buf_deinit(&text);
+}
+
+/* Puts the next release of "smol" into the repository; its path goes to path. */
+static void publish(const uint8_t seed[SAMPLE_CHUNKS], char path[256])
+{
+    struct sample sample;
+    struct tm_package *package = NULL;
+    char temporary[128], hex[TM_DIGEST_TEXT];
+    snprintf(path, 256, "%s/packages", repo);
+    ck_assert_int_eq(tm_dir_make(path, 0755, &err), TM_OK);
+    snprintf(temporary, sizeof temporary, "%s/new.tmpk", dir);
+    sample_make(&sample, seed);
+    ck_assert_int_eq(sample_write(&sample, temporary, &err), TM_OK);
+    ck_assert_int_eq(tm_package_open(temporary, &package, &err), TM_OK);
+    ck_assert_int_eq(tm_index_add(&index_now, "smol", tm_package_id(package),
+                                  tm_package_bytes(package), "", &err),
+                     TM_OK);
+    snprintf(path, 256, "%s/packages/%s.tmpk", repo, tm_digest_hex(tm_package_id(package), hex));
+    tm_package_close(&package);
+    ck_assert_int_eq(rename(temporary, path), 0);
+    sample_free(&sample);
+    write_index(publisher);
+}
+
+static tm_status pull_from(const char *location)
+{
+    struct tm_pull_options options = {
+        .device = device,
+        .location = location,
+        .name = "smol",
+        .trusted = tm_identity_public(publisher),
+        .trusted_count = 1,
+        .quiet = true,
+    };
+    memset(&err, 0, sizeof err);
+    return tm_pull(&options, &report, &err);
+}
+
+static void pull_ok(const char *location)
+{
+    char line[1600];
+    tm_status status = pull_from(location);
+    ck_assert_msg(status == TM_OK, "%s", tm_err_line(&err, line, sizeof line));
+}
+
+static uint64_t installed(void)
+{
+    struct tm_installed model = {0};
+    return tm_device_find(device, "smol", &model, NULL) == TM_OK ? model.current : 0;
+}
+
+static const uint8_t first[SAMPLE_CHUNKS] = {1, 2, 3, 4, 5};
+static const uint8_t second[SAMPLE_CHUNKS] = {1, 2, 3, 9, 5}; /* one chunk of 200 bytes changed */
+
+START_TEST(a_first_pull_and_one_that_fetches_only_what_changed)
+{
+    char path[256];
+    publish(first, path);
+    pull_ok(repo);
+    ck_assert_uint_eq(report.release, 1);
+    ck_assert_uint_eq(report.previous, 0);
+    ck_assert_uint_eq(report.chunks_fetched, SAMPLE_CHUNKS);
+    ck_assert_int_eq(pull_from(repo), TM_E_NOTHING);
+    publish(second, path);
+    pull_ok(repo);
+    ck_assert_uint_eq(report.release, 2);
+    ck_assert_uint_eq(report.previous, 1);
+    ck_assert_uint_eq(report.chunks_fetched, 1);
+    ck_assert_uint_eq(installed(), 2);
+    char model[TM_PATH_MAX];
+    struct tm_package *package = NULL;
+    ck_assert_int_eq(tm_device_path(device, "smol", 2, model), TM_OK);
+    ck_assert_int_eq(tm_package_open(model, &package, &err), TM_OK);
+    ck_assert_int_eq(tm_package_check(package, &err), TM_OK);
+    tm_package_close(&package);
+}
+END_TEST
+
+START_TEST(over_http_even_without_range)
+{
+    static const enum http_fault faults[] = {HTTP_GOOD, HTTP_IGNORE_RANGE, HTTP_CUT_ONCE};
+    struct http_server server;
+    char path[256];
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        publish(i % 2 == 0 ? first : second, path);
+        http_start(&server, repo, faults[i]);
+        pull_ok(server.url);
+        http_stop(&server);
+        ck_assert_uint_eq(installed(), i + 1);
+    }
+}
+END_TEST
+
+START_TEST(a_web_page_is_no_index)
+{
+    struct http_server server;
+    char path[256];
+    publish(first, path);
+    http_start(&server, repo, HTTP_WEB_PAGE);
+    ck_assert_int_eq(pull_from(server.url), TM_E_MALFORMED);
+    http_stop(&server);
+    ck_assert_uint_eq(installed(), 0);
+}
+END_TEST
+
+START_TEST(unknown_keys_are_refused)
+{
+    char path[256];
+    publish(first, path);
+    write_index(stranger);
+    ck_assert_int_eq(pull_from(repo), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.hint, "trust add"));
+    ck_assert_uint_eq(installed(), 0);
+}
+END_TEST
+
+START_TEST(an_older_index_is_refused)
+{
+    char path[256], kept[128], now[128];
+    publish(first, path);
+    snprintf(now, sizeof now, "%s/index.json", repo);
+    snprintf(kept, sizeof kept, "%s/index.old", dir);
+    struct tm_buf old;
+    tm_buf_init(&old, 1 << 20);
+    ck_assert_int_eq(tm_file_read(now, &old, &err), TM_OK);
+    publish(second, path);
+    pull_ok(repo);
+    ck_assert_int_eq(tm_file_write_atomic(now, 0644, tm_buf_view(&old), &err), TM_OK);
+    ck_assert_int_eq(pull_from(repo), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.what, "older"));
+    ck_assert_uint_eq(installed(), 2);
+    tm_buf_deinit(&old);
+}
+END_TEST
+
+START_TEST(an_older_release_is_refused)
+{
+    char path[256];
+    publish(first, path);
+    publish(second, path);
+    pull_ok(repo);
+    /* The same publisher signs a new index that ends at release 1. */
+    struct tm_digest id = index_now.releases[0].package_id;
+    uint64_t bytes = index_now.releases[0].bytes;
+    tm_index_deinit(&index_now);
+    tm_index_init(&index_now);
+    ck_assert_int_eq(tm_index_add(&index_now, "smol", &id, bytes, "", &err), TM_OK);
+    index_now.version = 9;
+    write_index(publisher);
+    ck_assert_int_eq(pull_from(repo), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.what, "older"));
+    ck_assert_uint_eq(installed(), 2);
+}
+END_TEST
+
+START_TEST(no_such_model)
+{
+    char path[256];
+    publish(first, path);
+    struct tm_pull_options options = {.device = device,
+                                      .location = repo,
+                                      .name = "other",
+                                      .trusted = tm_identity_public(publisher),
+                                      .trusted_count = 1,
+                                      .quiet = true};
+    ck_assert_int_eq(tm_pull(&options, &report, &err), TM_E_NOT_FOUND);
+    ck_assert_str_eq(err.where, "other");
+}
+END_TEST
+
+static void flip(const char *path, long offset)
+{
+    FILE *f = fopen(path, "r+b");
+    ck_assert_ptr_nonnull(f);
+    fseek(f, offset, SEEK_SET);
+    int c = fgetc(f);
+    fseek(f, offset, SEEK_SET);
+    fputc(c ^ 0x10, f);
+    fclose(f);
+}
+
+/* Each byte of the file matters somewhere: in the front, in a chunk, in ledger or tail. Padding is
+ * written anew by the device, so a flip there does no harm and is not taken over. */
+START_TEST(a_damaged_package_is_never_installed)
+{
+    char path[256];
+    struct tm_file_in *file = NULL;
+    publish(first, path);
+    ck_assert_int_eq(tm_file_open(path, &file, &err), TM_OK);
+    uint64_t bytes = tm_file_bytes(file);
+    tm_file_close(&file);
+    unsigned refused = 0;
+    for (uint64_t at = 0; at < bytes; at += 37) {
+        flip(path, (long)at);
+        tm_status status = pull_from(repo);
+        flip(path, (long)at);
+        if (status == TM_OK) {
+            struct tm_package *package = NULL;
+            char model[TM_PATH_MAX];
+            ck_assert_int_eq(tm_device_path(device, "smol", 1, model), TM_OK);
+            ck_assert_int_eq(tm_package_open(model, &package, &err), TM_OK);
+            ck_assert_int_eq(tm_package_check(package, &err), TM_OK);
+            tm_package_close(&package);
+            break; /* installed whole from here on */
+        }
+        ck_assert_msg(tm_status_exit_code(status) == 4, "byte %llu: %s", (unsigned long long)at,
+                      tm_status_name(status));
+        ck_assert_uint_eq(installed(), 0);
+        refused++;
+    }
+    ck_assert_uint_gt(refused, 10);
+}
+END_TEST
+
+/* What came before a pull broke off is used by the next one. */
+START_TEST(a_pull_goes_on_where_it_ended)
+{
+    char path[256];
+    struct tm_buf whole;
+    publish(first, path);
+    tm_buf_init(&whole, 1 << 20);
+    ck_assert_int_eq(tm_file_read(path, &whole, &err), TM_OK);
+    struct tm_package *package = NULL;
+    ck_assert_int_eq(tm_package_open(path, &package, &err), TM_OK);
+    const struct tm_pkg_chunk *chunk = &tm_package_meta(package)->chunks[1];
+    ck_assert_int_eq(tm_store_put(tm_device_chunks(device), &chunk->leaf,
+                                  tm_view_of(whole.data + chunk->offset, chunk->bytes), &err),
+                     TM_OK);
+    tm_package_close(&package);
+    pull_ok(repo);
+    ck_assert_uint_eq(report.chunks_fetched, SAMPLE_CHUNKS - 1);
+    tm_buf_deinit(&whole);
+}
+END_TEST
+
+Suite *tm_suite(void)
+{
+    Suite *suite = suite_create("pull");
+    TCase *tc = tcase_create("pull");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_first_pull_and_one_that_fetches_only_what_changed);
+    tcase_add_test(tc, over_http_even_without_range);
+    tcase_add_test(tc, a_web_page_is_no_index);
+    tcase_add_test(tc, unknown_keys_are_refused);
+    tcase_add_test(tc, an_older_index_is_refused);
+    tcase_add_test(tc, an_older_release_is_refused);
+    tcase_add_test(tc, no_such_model);
+    tcase_add_test(tc, a_damaged_package_is_never_installed);
+    tcase_add_test(tc, a_pull_goes_on_where_it_ended);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
