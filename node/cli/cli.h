@@ -17,7 +17,7 @@ extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_expor
 /* Path of the key: the --key option's value, or $XDG_CONFIG_HOME/tmill/<name>.key. */
 tm_status tm_cli_key_path(const char *given, const char *name, char *out /* TM_PATH_MAX */,
                           struct tm_err *err) TM_MUST_USE;
-/* Loads the key of name "owner" or "node"; makes it on first use. An owner's key whose path the user
+/* Loads the key of name "owner" or "node"; makes it on first use. An owner's key whose path the
  * gave must be there. */
 tm_status tm_cli_identity(const char *given, const char *name, struct tm_identity **out,
                           struct tm_err *err) TM_MUST_USE;

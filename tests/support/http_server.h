@@ -118,7 +118,7 @@ static inline void http_file(struct http_server *s, int fd, const char *path, co
 
 static inline void http_answer(struct http_server *s, int fd)
 {
-    char request[4096], path[512] = "", loop[128];
+    char request[4096], path[512] = "", loop[256];
     ssize_t n = recv(fd, request, sizeof request - 1, 0);
     if (n <= 0) {
         return;
