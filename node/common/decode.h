@@ -8,7 +8,8 @@
 #include "stages/pipeline.h"
 
 struct tm_decoder;
-/* Parses every pipeline of the package: TM_E_INCOMPATIBLE names one that this build lacks. The
+/* Parses every pipeline of the package: TM_E_INCOMPATIBLE names one, or a dtype, that this build
+ * lacks. Holds dtypes, shapes and chunks against each other: TM_E_MALFORMED names the tensor. The
  * package outlives the decoder. */
 tm_status tm_decoder_new(struct tm_package *package, struct tm_decoder **out,
                          struct tm_err *err) TM_MUST_USE;
@@ -21,8 +22,10 @@ bool tm_decoder_is_lossless(const struct tm_decoder *decoder, uint32_t tensor);
  * int tensors with whole groups, else F32. */
 enum tm_dtype tm_decoder_keep_dtype(const struct tm_decoder *decoder, uint32_t tensor);
 
-/* Calls emit with the tensor's bytes as dtype, in order, a piece per chunk. Any source may become
- * F32, F16 or BF16 when it is a float type; lossless tensors also leave as their own dtype. */
+/* Calls emit with the tensor's bytes as dtype, in order, a piece at a time. Any source may become
+ * F32, F16 or BF16 when it is a float type; lossless tensors also leave as their own dtype, int
+ * ones as tm_decoder_keep_dtype; TM_E_INCOMPATIBLE otherwise. TM_E_REFUSED: a number too large for
+ * F16. */
 typedef tm_status (*tm_emit)(void *context, const void *data, size_t bytes, struct tm_err *err);
 tm_status tm_decoder_tensor(struct tm_decoder *decoder, uint32_t tensor, enum tm_dtype dtype,
                             tm_emit emit, void *context, struct tm_err *err) TM_MUST_USE;

@@ -55,8 +55,9 @@ static enum tm_dtype target_dtype(const struct export *e, uint32_t tensor)
         return TM_F32;
     case TM_EXPORT_F16:
     case TM_EXPORT_BF16:
-        /* One-dimensional tensors stay float32: llama.cpp wants norms and biases so. */
-        if (tm_package_meta(e->package)->tensors[tensor].rank <= 1 && keep == TM_F32) {
+        /* llama.cpp wants norms and biases, which have one dimension, as float32. */
+        if (e->options->format == TM_FORMAT_GGUF &&
+            tm_package_meta(e->package)->tensors[tensor].rank <= 1) {
             return TM_F32;
         }
         return e->options->type == TM_EXPORT_F16 ? TM_F16 : TM_BF16;
@@ -115,6 +116,10 @@ static tm_status begin(struct export *e, struct tm_err *err)
 static tm_status append(void *context, const void *data, size_t bytes, struct tm_err *err)
 {
     struct export *e = context;
+    if (e->options->stop != NULL && *e->options->stop != 0) {
+        return tm_err_set(err, TM_E_STOPPED, e->options->out_path, "stopped",
+                          "run the command again", "asked to stop; nothing was written");
+    }
     return tm_writer_append(e->writer, data, bytes, err);
 }
 
@@ -129,8 +134,14 @@ static tm_status write_tensors(struct export *e, struct tm_err *err)
     return TM_OK;
 }
 
-/* Small files of the source folder (config.json, tokenizer.json) go beside a safetensors export
- * whose folder is given as "DIR/model.safetensors": never over what is there. */
+/* Whether an attachment is a small file of the source folder: "config.json", not "gguf-metadata".
+ */
+static bool is_neighbour(const char *name)
+{
+    return strchr(name, '/') == NULL && name[0] != '.' && strchr(name, '.') != NULL;
+}
+
+/* config.json, tokenizer.json and so on beside DIR/model.safetensors. */
 static tm_status write_neighbours(struct export *e, struct tm_err *err)
 {
     const struct tm_pkg_meta *meta = tm_package_meta(e->package);
@@ -141,9 +152,8 @@ static tm_status write_neighbours(struct export *e, struct tm_err *err)
     TM_TRY(tm_path_dir(dir, e->options->out_path));
     for (uint32_t i = 0; i < meta->attachment_count; i++) {
         const char *name = meta->attachments[i].name;
-        bool plain = strchr(name, '/') == NULL && name[0] != '.' && strchr(name, '.') != NULL;
         TM_TRY(tm_path_join(path, dir, name));
-        if (!plain || tm_path_exists(path)) {
+        if (!is_neighbour(name) || tm_path_exists(path)) {
             continue;
         }
         struct tm_buf bytes;

@@ -16,8 +16,13 @@ struct tm_export_options {
                                * be kept (ternary, rows that are no multiple of 32, safetensors)
                                * leaves as F16 when it is exact there, else F32 */
     bool quiet;
+    const volatile int *stop; /* not 0: TM_E_STOPPED; may be NULL */
 };
 
+/* out_path appears whole or not at all. F16 and BF16 are for float tensors; in a GGUF those of one
+ * dimension leave as F32. When out_path is DIR/model.safetensors, config.json and the like that the
+ * package carries are written beside it, never over what is there. TM_E_USAGE: the output is the
+ * package. TM_E_INCOMPATIBLE: what the format cannot hold, with the tensor. */
 tm_status tm_export(const struct tm_export_options *options, struct tm_err *err) TM_MUST_USE;
 
 #endif
