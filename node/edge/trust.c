@@ -8,27 +8,41 @@
 
 #include "base/file.h"
 
-static tm_status trust_path(const char *store, const char *key_id, char *out)
+static tm_status join(char *out, const char *dir, const char *name, struct tm_err *err)
 {
-    char dir[TM_PATH_MAX], file[TM_NODE_ID_TEXT + 8];
-    TM_TRY(tm_path_join(dir, store, "trust"));
-    if (key_id == NULL) {
-        return tm_path_join(out, dir, "");
+    if (tm_path_join(out, dir, name) != TM_OK) {
+        return tm_err_set(err, TM_E_LIMIT, dir, "cannot use the device's folder", NULL,
+                          "a path in it is longer than %d bytes", TM_PATH_MAX);
     }
-    snprintf(file, sizeof file, "%.40s.pub", key_id);
-    return tm_path_join(out, dir, file);
+    return TM_OK;
 }
 
-/* Text of a small file without its last line end. */
+static tm_status key_path(const char *store, const char *key_id, char *out, struct tm_err *err)
+{
+    char dir[TM_PATH_MAX], file[TM_NODE_ID_TEXT + 8];
+    TM_TRY(join(dir, store, "trust", err));
+    snprintf(file, sizeof file, "%.*s.pub", TM_NODE_ID_TEXT - 1, key_id);
+    return join(out, dir, file, err);
+}
+
+/* Text of a small file that holds one line. */
 static tm_status read_line(const char *path, char *out, size_t out_bytes, struct tm_err *err)
 {
     struct tm_buf text;
     tm_buf_init(&text, out_bytes - 1);
     tm_status status = tm_file_read(path, &text, err);
-    if (status == TM_OK) {
-        memcpy(out, text.data, text.bytes);
-        out[text.bytes] = '\0';
-        out[strcspn(out, "\n")] = '\0';
+    size_t bytes = text.bytes;
+    if (status == TM_OK && bytes > 0 && text.data[bytes - 1] == '\n') {
+        bytes--;
+    }
+    bool one_line = status == TM_OK && bytes > 0 && memchr(text.data, '\n', bytes) == NULL &&
+                    memchr(text.data, '\0', bytes) == NULL;
+    if (one_line) {
+        memcpy(out, text.data, bytes);
+        out[bytes] = '\0';
+    } else if (status == TM_OK || status == TM_E_LIMIT) {
+        status = tm_err_set(err, TM_E_MALFORMED, path, "cannot read the device's state",
+                            "remove the file", "it does not hold one line of text");
     }
     tm_buf_deinit(&text);
     return status;
@@ -37,13 +51,21 @@ static tm_status read_line(const char *path, char *out, size_t out_bytes, struct
 static tm_status load_key(const char *dir, const char *name, struct tm_trust *out,
                           struct tm_err *err)
 {
-    char path[TM_PATH_MAX], line[256];
-    TM_TRY(tm_path_join(path, dir, name));
+    char path[TM_PATH_MAX], line[256], id[TM_NODE_ID_TEXT], file[TM_NODE_ID_TEXT + 8];
+    struct tm_public_key *key = &out->keys[out->count];
+    TM_TRY(join(path, dir, name, err));
     TM_TRY(read_line(path, line, sizeof line, err));
-    tm_status status = tm_public_key_parse(tm_view_str(line), &out->keys[out->count], err);
+    tm_status status = tm_public_key_parse(tm_view_str(line), key, err);
     if (status != TM_OK) {
         tm_err_prefix(err, path);
-        return status;
+        return TM_E_MALFORMED;
+    }
+    struct tm_node_id node = tm_node_id_of(key);
+    snprintf(file, sizeof file, "%s.pub", tm_node_id_hex(&node, id));
+    if (strcmp(file, name) != 0) {
+        return tm_err_set(err, TM_E_MALFORMED, path, "cannot read the trusted keys",
+                          "remove the file; tmill-edge trust add makes one with the right name",
+                          "it holds the key %s", id);
     }
     out->count++;
     return TM_OK;
@@ -55,17 +77,21 @@ tm_status tm_trust_load(const char *store, struct tm_trust *out, struct tm_err *
     struct tm_dir_list list;
     tm_status status = TM_OK;
     out->count = 0;
-    TM_TRY(tm_path_join(dir, store, "trust"));
+    TM_TRY(join(dir, store, "trust", err));
     if (!tm_path_is_dir(dir)) {
         return TM_OK;
     }
     TM_TRY(tm_dir_list(dir, &list, err));
     for (size_t i = 0; i < list.count && status == TM_OK; i++) {
         size_t bytes = strlen(list.names[i]);
-        bool key = bytes > 4 && strcmp(list.names[i] + bytes - 4, ".pub") == 0;
-        if (key && out->count < TM_TRUST_MAX) {
-            status = load_key(dir, list.names[i], out, err);
+        if (bytes <= 4 || strcmp(list.names[i] + bytes - 4, ".pub") != 0) {
+            continue; /* not ours, or the temporary file of an `add` */
         }
+        status = out->count < TM_TRUST_MAX
+                     ? load_key(dir, list.names[i], out, err)
+                     : tm_err_set(err, TM_E_LIMIT, dir, "cannot read the trusted keys",
+                                  "remove those that are no longer needed", "more than %d keys",
+                                  TM_TRUST_MAX);
     }
     tm_dir_list_free(&list);
     return status;
@@ -76,8 +102,8 @@ tm_status tm_trust_add(const char *store, const struct tm_public_key *key, struc
     char path[TM_PATH_MAX], dir[TM_PATH_MAX], id[TM_NODE_ID_TEXT];
     char line[TM_PUBLIC_KEY_TEXT + 2], text[TM_PUBLIC_KEY_TEXT];
     struct tm_node_id node = tm_node_id_of(key);
-    TM_TRY(trust_path(store, tm_node_id_hex(&node, id), path));
-    TM_TRY(tm_path_join(dir, store, "trust"));
+    TM_TRY(key_path(store, tm_node_id_hex(&node, id), path, err));
+    TM_TRY(join(dir, store, "trust", err));
     TM_TRY(tm_dir_make(dir, 0755, err));
     if (tm_path_exists(path)) {
         return tm_err_set(err, TM_E_NOTHING, id, "nothing to do", NULL,
@@ -89,32 +115,35 @@ tm_status tm_trust_add(const char *store, const struct tm_public_key *key, struc
 
 tm_status tm_trust_remove(const char *store, const char *key_id, struct tm_err *err)
 {
-    char path[TM_PATH_MAX];
+    char path[TM_PATH_MAX], dir[TM_PATH_MAX];
     if (strlen(key_id) != TM_NODE_ID_TEXT - 1 || strchr(key_id, '/') != NULL) {
         return tm_err_set(err, TM_E_USAGE, key_id, "no key id", "tmill-edge trust list shows them",
-                          "a key id has 40 hex digits");
+                          "a key id has %d hex digits", TM_NODE_ID_TEXT - 1);
     }
-    TM_TRY(trust_path(store, key_id, path));
+    TM_TRY(key_path(store, key_id, path, err));
+    TM_TRY(join(dir, store, "trust", err));
     if (unlink(path) != 0) {
-        return tm_err_set(err, errno == ENOENT ? TM_E_NOT_FOUND : TM_E_IO, key_id,
-                          "cannot remove the key", "tmill-edge trust list shows them", "%s",
-                          errno == ENOENT ? "it is not trusted" : strerror(errno));
+        if (errno != ENOENT) {
+            return tm_err_set_os(err, errno, path, "cannot remove the key");
+        }
+        return tm_err_set(err, TM_E_NOT_FOUND, key_id, "cannot remove the key",
+                          "tmill-edge trust list shows them", "it is not trusted");
     }
-    return TM_OK;
+    return tm_dir_sync(dir, err);
 }
 
-static tm_status remote_path(const char *store, const char *name, char *out)
+static tm_status remote_path(const char *store, const char *name, char *out, struct tm_err *err)
 {
     char models[TM_PATH_MAX], dir[TM_PATH_MAX];
-    TM_TRY(tm_path_join(models, store, "models"));
-    TM_TRY(tm_path_join(dir, models, name));
-    return tm_path_join(out, dir, "remote");
+    TM_TRY(join(models, store, "models", err));
+    TM_TRY(join(dir, models, name, err));
+    return join(out, dir, "remote", err);
 }
 
 tm_status tm_remote_read(const char *store, const char *name, char *out, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
-    TM_TRY(remote_path(store, name, path));
+    TM_TRY(remote_path(store, name, path, err));
     if (!tm_path_exists(path)) {
         return tm_err_set(err, TM_E_NOT_FOUND, name, "no place to update from",
                           "tmill-edge pull URL NAME records one", "none is recorded");
@@ -125,8 +154,14 @@ tm_status tm_remote_read(const char *store, const char *name, char *out, struct 
 tm_status tm_remote_write(const char *store, const char *name, const char *location,
                           struct tm_err *err)
 {
-    char path[TM_PATH_MAX], line[TM_PATH_MAX + 1];
-    TM_TRY(remote_path(store, name, path));
-    snprintf(line, sizeof line, "%.4094s\n", location);
+    char path[TM_PATH_MAX], line[TM_PATH_MAX];
+    size_t bytes = strlen(location);
+    if (bytes == 0 || bytes > sizeof line - 2 || strchr(location, '\n') != NULL) {
+        return tm_err_set(err, TM_E_USAGE, name, "cannot record the place to update from",
+                          "give a shorter one", "it must be one line of at most %zu bytes",
+                          sizeof line - 2);
+    }
+    TM_TRY(remote_path(store, name, path, err));
+    snprintf(line, sizeof line, "%s\n", location);
     return tm_file_write_atomic(path, 0644, tm_view_str(line), err);
 }
