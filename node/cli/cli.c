@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/cli/cli.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,36 +44,6 @@ tm_status tm_cli_identity(const char *given, const char *name, struct tm_identit
             return tm_identity_load(path, out, err);
         }
     }
-    return status;
-}
-
-void tm_cli_json_begin(struct tm_cli_json *json, const char *schema)
-{
-    tm_buf_init(&json->text, (size_t)1 << 30);
-    tm_jw_begin(&json->jw, &json->text, true);
-    tm_jw_object(&json->jw, NULL);
-    tm_jw_str(&json->jw, "schema", schema);
-    tm_jw_object(&json->jw, "data");
-}
-
-tm_status tm_cli_json_end(struct tm_cli_json *json, char *const *warnings, size_t warning_count,
-                          struct tm_err *err)
-{
-    tm_jw_object_end(&json->jw);
-    tm_jw_array(&json->jw, "warnings");
-    for (size_t i = 0; i < warning_count; i++) {
-        tm_jw_str(&json->jw, NULL, warnings[i]);
-    }
-    tm_jw_array_end(&json->jw);
-    tm_jw_object_end(&json->jw);
-    tm_status status = tm_jw_end(&json->jw);
-    if (status == TM_OK &&
-        (fwrite(json->text.data, 1, json->text.bytes, stdout) != json->text.bytes ||
-         putchar('\n') == EOF)) {
-        status = tm_err_set(err, TM_E_IO, "standard output", "cannot write", NULL, "%s",
-                            strerror(errno));
-    }
-    tm_buf_deinit(&json->text);
     return status;
 }
 

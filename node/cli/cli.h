@@ -4,9 +4,9 @@
 #define TM_NODE_CLI_H
 
 #include "base/event.h"
-#include "base/json.h"
 #include "crypto/sign.h"
-#include "node/common/options.h"
+#include "node/common/envelope.h"
+#include "node/common/program.h"
 
 extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
 extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
@@ -18,18 +18,8 @@ extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_expor
 tm_status tm_cli_key_path(const char *given, const char *name, char *out /* TM_PATH_MAX */,
                           struct tm_err *err) TM_MUST_USE;
 /* Loads the key of name "owner" or "node"; makes it on first use. An owner's key whose path the
- * gave must be there. */
+ * user gave must be there. */
 tm_status tm_cli_identity(const char *given, const char *name, struct tm_identity **out,
-                          struct tm_err *err) TM_MUST_USE;
-
-/* One JSON value on stdout: {"schema": schema, "data": { ... members ... }, "warnings": []}. */
-struct tm_cli_json {
-    struct tm_buf text;
-    struct tm_jw jw;
-};
-void tm_cli_json_begin(struct tm_cli_json *json, const char *schema);
-/* Closes data, writes the warnings, prints, frees. */
-tm_status tm_cli_json_end(struct tm_cli_json *json, char *const *warnings, size_t warning_count,
                           struct tm_err *err) TM_MUST_USE;
 
 /* "tmill: warning: ..." on stderr, control characters escaped, unless quiet. */

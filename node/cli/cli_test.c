@@ -15,7 +15,7 @@ static const struct tm_command *const commands[] = {
     &tm_cmd_show,     &tm_cmd_cancel,   &tm_cmd_selftest, &tm_cmd_key_gen,    &tm_cmd_key_show,
     &tm_cmd_compress, &tm_cmd_node_run, &tm_cmd_watch,    &tm_cmd_key_export, NULL,
 };
-static const struct tm_program program = {"tmill", "test", commands};
+static const struct tm_program program = {"tmill", "test", commands, "config.toml"};
 
 static struct small_job s;
 static struct captured got;

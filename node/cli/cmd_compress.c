@@ -59,8 +59,8 @@ static double bits_per_weight(const struct summary *s)
 static tm_status print_json(const struct tm_job *job, const struct summary *s,
                             const struct tm_mesh_report *report, uint64_t ms, struct tm_err *err)
 {
-    struct tm_cli_json json;
-    tm_cli_json_begin(&json, "tmill.compress/1");
+    struct tm_envelope json;
+    tm_envelope_begin(&json, "tmill.compress/1");
     tm_jw_str(&json.jw, "job", job->id);
     tm_jw_str(&json.jw, "package", job->out_path);
     tm_jw_str(&json.jw, "package_id", s->id);
@@ -77,7 +77,7 @@ static tm_status print_json(const struct tm_job *job, const struct summary *s,
     tm_jw_u64(&json.jw, "nodes", s->nodes);
     tm_jw_u64(&json.jw, "nodes_banned", report->nodes_banned);
     tm_jw_u64(&json.jw, "milliseconds", ms);
-    return tm_cli_json_end(&json, job->warnings, job->warning_count, err);
+    return tm_envelope_end(&json, job->warnings, job->warning_count, err);
 }
 
 static void print_text(const struct tm_job *job, const struct summary *s,

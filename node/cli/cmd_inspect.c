@@ -57,9 +57,9 @@ static tm_status hash_of(struct model_view *view, size_t i, char hex[TM_DIGEST_T
 static tm_status model_json(struct model_view *view, struct tm_err *err)
 {
     const struct tm_inventory *inv = view->inv;
-    struct tm_cli_json json;
+    struct tm_envelope json;
     tm_status status = TM_OK;
-    tm_cli_json_begin(&json, "tmill.inspect.model/1");
+    tm_envelope_begin(&json, "tmill.inspect.model/1");
     tm_jw_str(&json.jw, "kind", "model");
     tm_jw_str(&json.jw, "path", tm_checkpoint_path(view->checkpoint));
     tm_jw_str(&json.jw, "format", inv->format == TM_FORMAT_GGUF ? "gguf" : "safetensors");
@@ -105,7 +105,7 @@ static tm_status model_json(struct model_view *view, struct tm_err *err)
         tm_buf_deinit(&json.text);
         return status;
     }
-    return tm_cli_json_end(&json, inv->warnings, inv->warning_count, err);
+    return tm_envelope_end(&json, inv->warnings, inv->warning_count, err);
 }
 
 static void model_head(const struct model_view *view)
@@ -194,8 +194,8 @@ static tm_status package_json(const struct tm_package *package, bool tensors, st
     const struct tm_pkg_meta *meta = tm_package_meta(package);
     const struct tm_pkg_ledger *ledger = tm_package_ledger(package);
     char hex[TM_DIGEST_TEXT], key[TM_PUBLIC_KEY_TEXT];
-    struct tm_cli_json json;
-    tm_cli_json_begin(&json, "tmill.inspect.package/1");
+    struct tm_envelope json;
+    tm_envelope_begin(&json, "tmill.inspect.package/1");
     tm_jw_str(&json.jw, "kind", "package");
     tm_jw_str(&json.jw, "model", meta->model_name);
     tm_jw_str(&json.jw, "arch", meta->arch);
@@ -226,7 +226,7 @@ static tm_status package_json(const struct tm_package *package, bool tensors, st
         }
         tm_jw_array_end(&json.jw);
     }
-    return tm_cli_json_end(&json, NULL, 0, err);
+    return tm_envelope_end(&json, NULL, 0, err);
 }
 
 static void package_text(const struct tm_package *package, bool tensors)

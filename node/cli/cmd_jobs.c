@@ -118,12 +118,12 @@ static tm_status run_jobs(const struct tm_command *command, const struct tm_pars
                           struct tm_err *err)
 {
     struct tm_dir_list list = {0};
-    struct tm_cli_json json;
+    struct tm_envelope json;
     char jobs[TM_PATH_MAX];
     (void)command;
     TM_TRY(list_jobs(&list, jobs, err));
     if (parsed->json) {
-        tm_cli_json_begin(&json, "tmill.jobs/1");
+        tm_envelope_begin(&json, "tmill.jobs/1");
         tm_jw_array(&json.jw, "jobs");
     }
     for (size_t i = 0; i < list.count; i++) {
@@ -150,7 +150,7 @@ static tm_status run_jobs(const struct tm_command *command, const struct tm_pars
     tm_dir_list_free(&list);
     if (parsed->json) {
         tm_jw_array_end(&json.jw);
-        return tm_cli_json_end(&json, NULL, 0, err);
+        return tm_envelope_end(&json, NULL, 0, err);
     }
     return TM_OK;
 }
@@ -184,8 +184,8 @@ static void show_text(const struct job_view *view)
 static tm_status show_json(const struct job_view *view, struct tm_err *err)
 {
     char text[TM_PUBLIC_KEY_TEXT];
-    struct tm_cli_json json;
-    tm_cli_json_begin(&json, "tmill.show/1");
+    struct tm_envelope json;
+    tm_envelope_begin(&json, "tmill.show/1");
     job_members(&json.jw, view);
     tm_jw_array(&json.jw, "node_list");
     for (size_t i = 0; i < view->node_count; i++) {
@@ -211,7 +211,7 @@ static tm_status show_json(const struct job_view *view, struct tm_err *err)
         tm_jw_object_end(&json.jw);
     }
     tm_jw_array_end(&json.jw);
-    return tm_cli_json_end(&json, NULL, 0, err);
+    return tm_envelope_end(&json, NULL, 0, err);
 }
 
 static tm_status run_show(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -334,10 +334,10 @@ static tm_status run_cancel(const struct tm_command *command, const struct tm_pa
         TM_TRY(status);
     }
     if (parsed->json) {
-        struct tm_cli_json json;
-        tm_cli_json_begin(&json, "tmill.cancel/1");
+        struct tm_envelope json;
+        tm_envelope_begin(&json, "tmill.cancel/1");
         tm_jw_str(&json.jw, "job", id);
-        return tm_cli_json_end(&json, NULL, 0, err);
+        return tm_envelope_end(&json, NULL, 0, err);
     }
     printf("%s %s\n", id, running ? "is being cancelled" : "cancelled");
     return TM_OK;

@@ -14,12 +14,12 @@ static tm_status print_key(const struct tm_identity *identity, const char *path,
     tm_public_key_text(tm_identity_public(identity), key);
     tm_node_id_hex(&node, id);
     if (json) {
-        struct tm_cli_json out;
-        tm_cli_json_begin(&out, "tmill.key/1");
+        struct tm_envelope out;
+        tm_envelope_begin(&out, "tmill.key/1");
         tm_jw_str(&out.jw, "path", path);
         tm_jw_str(&out.jw, "key", key);
         tm_jw_str(&out.jw, "id", id);
-        return tm_cli_json_end(&out, NULL, 0, err);
+        return tm_envelope_end(&out, NULL, 0, err);
     }
     printf("key   %s\nid    %s\nfile  %s\n", key, id, path);
     return TM_OK;
@@ -70,11 +70,11 @@ static tm_status run_export(const struct tm_command *command, const struct tm_pa
     TM_TRY(tm_identity_load(path, &identity, err));
     tm_public_key_text(tm_identity_public(identity), key);
     if (parsed->json) {
-        struct tm_cli_json out;
-        tm_cli_json_begin(&out, "tmill.key.export/1");
+        struct tm_envelope out;
+        tm_envelope_begin(&out, "tmill.key.export/1");
         tm_jw_str(&out.jw, "key", key);
         tm_identity_destroy(&identity);
-        return tm_cli_json_end(&out, NULL, 0, err);
+        return tm_envelope_end(&out, NULL, 0, err);
     }
     printf("%s\n", key);
     tm_identity_destroy(&identity);

@@ -77,12 +77,12 @@ static tm_status run_selftest(const struct tm_command *command, const struct tm_
     tm_digest_hex(&golden, a);
     tm_digest_hex(&encoders, b);
     if (parsed->json) {
-        struct tm_cli_json json;
-        tm_cli_json_begin(&json, "tmill.selftest/1");
+        struct tm_envelope json;
+        tm_envelope_begin(&json, "tmill.selftest/1");
         tm_jw_str(&json.jw, "kernel", tm_kernel_name(tm_kernel_current()));
         tm_jw_str(&json.jw, "golden", a);
         tm_jw_str(&json.jw, "encoders", b);
-        return tm_cli_json_end(&json, NULL, 0, err);
+        return tm_envelope_end(&json, NULL, 0, err);
     }
     printf("kernel    %s\ngolden    %s ok\nencoders  %s\n", tm_kernel_name(tm_kernel_current()), a,
            b);

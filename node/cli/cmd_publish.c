@@ -157,14 +157,14 @@ static tm_status print_published(const struct publish *p, bool json, struct tm_e
     char hex[TM_DIGEST_TEXT], bytes[TM_NUM_TEXT];
     tm_digest_hex(&p->id, hex);
     if (json) {
-        struct tm_cli_json out;
-        tm_cli_json_begin(&out, "tmill.publish/1");
+        struct tm_envelope out;
+        tm_envelope_begin(&out, "tmill.publish/1");
         tm_jw_str(&out.jw, "name", p->name);
         tm_jw_u64(&out.jw, "release", p->counter);
         tm_jw_str(&out.jw, "package_id", hex);
         tm_jw_u64(&out.jw, "bytes", p->bytes);
         tm_jw_u64(&out.jw, "index_version", p->version);
-        return tm_cli_json_end(&out, NULL, 0, err);
+        return tm_envelope_end(&out, NULL, 0, err);
     }
     printf("published %s release %llu, %s, package %.16s\n", p->name,
            (unsigned long long)p->counter, tm_format_bytes(p->bytes, bytes), hex);

@@ -24,8 +24,8 @@ static double missed(const struct tm_verify_report *r)
 static tm_status print_json(const struct tm_verify_report *r, bool against, struct tm_err *err)
 {
     char text[TM_PUBLIC_KEY_TEXT];
-    struct tm_cli_json json;
-    tm_cli_json_begin(&json, "tmill.verify/1");
+    struct tm_envelope json;
+    tm_envelope_begin(&json, "tmill.verify/1");
     tm_jw_bool(&json.jw, "ok", true);
     tm_jw_str(&json.jw, "package_id", tm_digest_hex(&r->package_id, text));
     tm_jw_str(&json.jw, "owner", tm_public_key_text(&r->owner, text));
@@ -47,7 +47,7 @@ static tm_status print_json(const struct tm_verify_report *r, bool against, stru
         snprintf(text, sizeof text, "%llu", (unsigned long long)r->seed);
         tm_jw_str(&json.jw, "seed", text);
     }
-    return tm_cli_json_end(&json, NULL, 0, err);
+    return tm_envelope_end(&json, NULL, 0, err);
 }
 
 static void print_text(const struct tm_verify_report *r, bool against)

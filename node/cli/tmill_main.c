@@ -25,6 +25,7 @@ static const struct tm_program program = {
     "tmill",
     "compresses language models on a mesh of untrusted computers, provably",
     commands,
+    "config.toml",
 };
 
 int main(int argc, char **argv)

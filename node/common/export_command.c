@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/num.h"
+#include "node/common/envelope.h"
+#include "node/common/program.h"
 
 static enum tm_export_type type_of(const char *text)
 {
@@ -31,23 +32,11 @@ static tm_status print_done(const char *path, bool json, struct tm_err *err)
                tm_format_bytes(size, bytes));
         return TM_OK;
     }
-    struct tm_buf out;
-    struct tm_jw jw;
-    tm_buf_init(&out, 1 << 20);
-    tm_jw_begin(&jw, &out, true);
-    tm_jw_object(&jw, NULL);
-    tm_jw_str(&jw, "schema", "tmill.export/1");
-    tm_jw_object(&jw, "data");
-    tm_jw_str(&jw, "path", path);
-    tm_jw_u64(&jw, "bytes", size);
-    tm_jw_object_end(&jw);
-    tm_jw_object_end(&jw);
-    tm_status status = tm_jw_end(&jw);
-    if (status == TM_OK) {
-        printf("%.*s\n", (int)out.bytes, (const char *)out.data);
-    }
-    tm_buf_deinit(&out);
-    return status;
+    struct tm_envelope out;
+    tm_envelope_begin(&out, "tmill.export/1");
+    tm_jw_str(&out.jw, "path", path);
+    tm_jw_u64(&out.jw, "bytes", size);
+    return tm_envelope_end(&out, NULL, 0, err);
 }
 
 tm_status tm_export_run(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -66,6 +55,7 @@ tm_status tm_export_run(const struct tm_command *command, const struct tm_parsed
         .format = strcmp(format, "gguf") == 0 ? TM_FORMAT_GGUF : TM_FORMAT_SAFETENSORS,
         .type = type_of(tm_opt_text(command, parsed, "type")),
         .quiet = parsed->quiet,
+        .stop = &tm_stop_signal,
     };
     TM_TRY(tm_export(&options, err));
     return print_done(out, parsed->json, err);

@@ -15,7 +15,7 @@ static const struct tm_option options[] = {TM_EXPORT_COMMAND_OPTIONS, {0}};
 static const struct tm_command command = {"export", "PKG", 1,       1,  "exports",
                                           NULL,     NULL,  options, run};
 static const struct tm_command *const commands[] = {&command, NULL};
-static const struct tm_program program = {"prog", "exports", commands};
+static const struct tm_program program = {"prog", "exports", commands, "config.toml"};
 
 static struct small_job s;
 static struct captured got;

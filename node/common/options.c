@@ -293,23 +293,6 @@ tm_status tm_fill_options(const struct tm_command *command, const struct tm_conf
     return TM_OK;
 }
 
-static bool known_key(const struct tm_program *program, const char *key, bool *is_command)
-{
-    for (size_t c = 0; program->commands[c] != NULL; c++) {
-        if (strcmp(program->commands[c]->name, key) == 0) {
-            *is_command = true;
-            return true;
-        }
-    }
-    for (size_t c = 0; program->commands[c] != NULL; c++) {
-        if (index_of(program->commands[c], key) != SIZE_MAX) {
-            *is_command = false;
-            return true;
-        }
-    }
-    return false;
-}
-
 static const struct tm_command *command_named(const struct tm_program *program, const char *name)
 {
     for (size_t c = 0; program->commands[c] != NULL; c++) {
@@ -320,24 +303,42 @@ static const struct tm_command *command_named(const struct tm_program *program, 
     return NULL;
 }
 
+static bool is_option(const struct tm_program *program, const char *key)
+{
+    for (size_t c = 0; program->commands[c] != NULL; c++) {
+        if (index_of(program->commands[c], key) != SIZE_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The node whose key nobody knows: a top-level key that is no option, a table that is no command,
+ * or what such a table holds. NULL when all is well. */
+static const struct tm_toml *unknown_key(const struct tm_program *program,
+                                         const struct tm_toml *node)
+{
+    if (node->kind != TM_TOML_TABLE) {
+        return is_option(program, node->key) ? NULL : node;
+    }
+    const struct tm_command *command = command_named(program, node->key);
+    if (command == NULL) {
+        return node;
+    }
+    for (size_t k = 0; k < node->list.count; k++) {
+        if (index_of(command, node->list.items[k]->key) == SIZE_MAX) {
+            return node->list.items[k];
+        }
+    }
+    return NULL;
+}
+
 static tm_status check_config(const struct tm_program *program, const struct tm_config *config,
                               struct tm_err *err)
 {
     const struct tm_toml *root = config->root;
     for (size_t i = 0; i < root->list.count; i++) {
-        const struct tm_toml *node = root->list.items[i];
-        bool is_command = false;
-        const struct tm_toml *bad = node;
-        if (known_key(program, node->key, &is_command)) {
-            bad = NULL;
-            const struct tm_command *command = command_named(program, node->key);
-            bool table = node->kind == TM_TOML_TABLE;
-            for (size_t k = 0; is_command && table && k < node->list.count; k++) {
-                if (index_of(command, node->list.items[k]->key) == SIZE_MAX) {
-                    bad = node->list.items[k];
-                }
-            }
-        }
+        const struct tm_toml *bad = unknown_key(program, root->list.items[i]);
         if (bad != NULL) {
             char where[TM_PATH_MAX + 32];
             snprintf(where, sizeof where, "%s:%u:%u", config->path, bad->line, bad->column);
@@ -357,11 +358,15 @@ tm_status tm_config_load(const struct tm_program *program, struct tm_config *con
     char dir[TM_PATH_MAX];
     const char *forced = getenv("TMILL_CONFIG");
     if (forced != NULL && forced[0] != '\0') {
-        snprintf(config->path, sizeof config->path, "%s", forced);
+        if ((size_t)snprintf(config->path, sizeof config->path, "%s", forced) >=
+            sizeof config->path) {
+            return tm_err_set(err, TM_E_USAGE, "TMILL_CONFIG", "path too long", NULL,
+                              "over %d bytes", TM_PATH_MAX);
+        }
     } else {
         /* Without a home there is no configuration, which is no error. */
         if (tm_xdg_dir(TM_XDG_CONFIG, dir, NULL) != TM_OK ||
-            tm_path_join(config->path, dir, "config.toml") != TM_OK ||
+            tm_path_join(config->path, dir, program->config) != TM_OK ||
             !tm_path_exists(config->path)) {
             return TM_OK;
         }

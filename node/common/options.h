@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Command lines from const tables: the same table parses, prints help with examples and refuses
  * what it does not know. A value comes from the flag, else the environment (TMILL_<NAME>), else the
- * configuration file ($XDG_CONFIG_HOME/tmill/config.toml, table of the command or top level), else
- * the default. Repeated and unknown options are errors; `--` ends options; `--name=value` and
+ * configuration file ($XDG_CONFIG_HOME/tmill/config.toml or edge.toml, table of the command or top
+ * level), else the default. Repeated and unknown options are errors; `--` ends options;
+ * `--name=value` and
  * `--name value` both work. */
 #ifndef TM_NODE_OPTIONS_H
 #define TM_NODE_OPTIONS_H
@@ -56,20 +57,5 @@ uint64_t tm_opt_u64(const struct tm_command *command, const struct tm_parsed *pa
                     const char *name);
 bool tm_opt_flag(const struct tm_command *command, const struct tm_parsed *parsed,
                  const char *name);
-
-struct tm_program {
-    const char *name; /* "tmill" */
-    const char *summary;
-    const struct tm_command *const
-        *commands; /* NULL-terminated; a name may have two words: "key gen" */
-};
-
-/* The whole main(): kernel and crypto set-up, parse, run, error line (or JSON with --json:
- * {"schema":"tmill.error/1","code":4,"what":..,"where":..,"why":..,"hint":..}) on stderr; returns
- * the exit code. */
-int tm_program_main(const struct tm_program *program, int argc, char **argv);
-/* Set by SIGINT/SIGTERM (installed by tm_program_main); the signal number, or 0. The second signal
- * removes temporary files and ends the process. */
-extern volatile int tm_stop_signal;
 
 #endif

@@ -4,7 +4,7 @@
 #define TM_NODE_OPTIONS_PRIVATE_H
 
 #include "base/file.h"
-#include "node/common/options.h"
+#include "node/common/program.h"
 
 struct tm_toml;
 
@@ -13,7 +13,8 @@ struct tm_config {
     struct tm_toml *root; /* NULL: no configuration file */
 };
 
-/* Reads $TMILL_CONFIG or the user's config.toml; every key must be an option of the program. */
+/* Reads $TMILL_CONFIG or the program's own file; every key must be an option of the program. On
+ * failure too config is to be unloaded. */
 tm_status tm_config_load(const struct tm_program *program, struct tm_config *config,
                          struct tm_err *err) TM_MUST_USE;
 void tm_config_unload(struct tm_config *config);

@@ -30,7 +30,7 @@ static const struct tm_command command = {
     "compress", "MODEL", 1, 1, "compresses", NULL, NULL, options, never,
 };
 static const struct tm_command *const commands[] = {&command, NULL};
-static const struct tm_program program = {"tmill", "test", commands};
+static const struct tm_program program = {"tmill", "test", commands, "config.toml"};
 
 static struct tm_parsed parsed;
 static struct tm_err err;

@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: Apache-2.0
- * The main() of both programs: see options.h. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/common/program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,12 +37,13 @@ static void install_signals(void)
     sigaction(SIGXFSZ, &action, NULL); /* a file size limit is an error status, not a signal */
 }
 
-/* A closed stdin, stdout or stderr would let the next open() become it and be written over. */
+/* A closed stdin, stdout or stderr would let the next open() become it and be written over. What
+ * takes its place cannot be used in that direction, so that lost output is noticed. */
 static void open_standard_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
-            int got = open("/dev/null", O_RDWR);
+            int got = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
             (void)got;
         }
     }
@@ -69,6 +71,8 @@ static void print_error(const struct tm_program *program, const struct tm_err *e
     tm_jw_object_end(&jw);
     if (tm_jw_end(&jw) == TM_OK) {
         fprintf(stderr, "%.*s\n", (int)out.bytes, (const char *)out.data);
+    } else {
+        fprintf(stderr, "%s: %s\n", program->name, tm_err_line(err, line, sizeof line));
     }
     tm_buf_deinit(&out);
 }
@@ -148,11 +152,22 @@ static const struct tm_command *find_command(const struct tm_program *program, i
 
 static tm_status flush_stdout(struct tm_err *err)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        return tm_err_set(err, TM_E_IO, "standard output", "cannot write",
-                          "is the disk full, or did the reader go away?", "%s", strerror(errno));
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return TM_OK;
     }
-    return TM_OK;
+    return tm_err_set_os(err, errno != 0 ? errno : EIO, "standard output", "cannot write");
+}
+
+/* Said in JSON or in words? Also when the command line is so wrong that it was not parsed. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static tm_status run_command(const struct tm_program *program, const struct tm_command *command,
@@ -186,38 +201,72 @@ static tm_status run_command(const struct tm_program *program, const struct tm_c
     return status;
 }
 
-int tm_program_main(const struct tm_program *program, int argc, char **argv)
+/* The commands that start with the word, for one that needs a second: "trust add, trust list". */
+static tm_status unknown_command(const struct tm_program *program, const char *word,
+                                 struct tm_err *err)
+{
+    char hint[128], list[256] = "";
+    size_t used = 0, bytes = strlen(word);
+    for (size_t i = 0; program->commands[i] != NULL; i++) {
+        const char *name = program->commands[i]->name;
+        if (strncmp(name, word, bytes) == 0 && name[bytes] == ' ' && used < sizeof list) {
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
+                                     name);
+        }
+    }
+    if (used > 0) {
+        return tm_err_set(err, TM_E_USAGE, word, "incomplete command", NULL, "there are: %s", list);
+    }
+    snprintf(hint, sizeof hint, "%s --help lists the commands", program->name);
+    return tm_err_set(err, TM_E_USAGE, word, "unknown command", hint, "no such command");
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* Everything but the report of the error; *command is the one that was found. */
+static tm_status dispatch(const struct tm_program *program, int argc, char **argv,
+                          const struct tm_command **command, struct tm_err *err)
 {
     static struct tm_parsed parsed;
-    struct tm_err err;
-    memset(&err, 0, sizeof err);
-    open_standard_streams();
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    memset(&parsed, 0, sizeof parsed);
+    *command = NULL;
+    if (is_help(argv[1])) {
         print_program_help(program);
-        return argc < 2 ? tm_status_exit_code(TM_E_USAGE) : 0;
+        return flush_stdout(err);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("%s %s\n", program->name, TMILL_VERSION);
-        return 0;
+        return flush_stdout(err);
     }
     int used = 0;
-    const struct tm_command *command = find_command(program, argc, argv, &used);
-    tm_status status;
-    if (command == NULL) {
-        char hint[80];
-        snprintf(hint, sizeof hint, "%s --help lists the commands", program->name);
-        status = tm_err_set(&err, TM_E_USAGE, argv[1], "unknown command", hint, "no such command");
-    } else {
-        install_signals();
-        status = run_command(program, command, argc - 1 - used, argv + 1 + used, &parsed, &err);
+    *command = find_command(program, argc, argv, &used);
+    if (*command == NULL) {
+        return unknown_command(program, argv[1], err);
     }
+    install_signals();
+    return run_command(program, *command, argc - 1 - used, argv + 1 + used, &parsed, err);
+}
+
+int tm_program_main(const struct tm_program *program, int argc, char **argv)
+{
+    const struct tm_command *command;
+    struct tm_err err;
+    memset(&err, 0, sizeof err);
+    open_standard_streams();
+    if (argc < 2) {
+        print_program_help(program);
+        return tm_status_exit_code(TM_E_USAGE);
+    }
+    tm_status status = dispatch(program, argc, argv, &command, &err);
     if (status != TM_OK) {
         if (err.status == TM_OK) {
             (void)tm_err_set(&err, status, command != NULL ? command->name : "", "failed", NULL,
                              "%s", tm_status_text(status));
         }
-        print_error(program, &err, parsed.json);
+        print_error(program, &err, wants_json(argc, argv));
         tm_file_out_abort_all();
     }
     return tm_status_exit_code(status);

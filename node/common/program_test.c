@@ -42,7 +42,7 @@ static const struct tm_command c_say = {
 static const struct tm_command c_fail = {"fail", "", 0, 0, "fails", NULL, NULL, none, broken};
 static const struct tm_command c_two = {"deep silent", "", 0, 0, "fails", NULL, NULL, none, silent};
 static const struct tm_command *const commands[] = {&c_say, &c_fail, &c_two, NULL};
-static const struct tm_program program = {"prog", "a program", commands};
+static const struct tm_program program = {"prog", "a program", commands, "config.toml"};
 
 static struct captured got;
 

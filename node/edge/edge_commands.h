@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The commands of tmill-edge. */
+ * The commands of tmill-edge: those that change the store are in edge_update.c, those that only
+ * read it in edge_read.c. With --json each prints one envelope (node/common/envelope.h). */
 #ifndef TM_NODE_EDGE_COMMANDS_H
 #define TM_NODE_EDGE_COMMANDS_H
 

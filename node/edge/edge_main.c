@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tmill-edge: the program of devices. Links no socket library, no scheduler and no encoder. */
+#include "node/common/program.h"
 #include "node/edge/edge_commands.h"
 
 static const struct tm_command *const commands[] = {
@@ -11,6 +12,7 @@ static const struct tm_program program = {
     "tmill-edge",
     "installs, updates and exports signed model packages on a device",
     commands,
+    "edge.toml",
 };
 
 int main(int argc, char **argv)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Commands of tmill-edge that only read the store: list, show, verify, export. */
+#include "node/edge/edge_commands.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "node/common/envelope.h"
 #include "node/common/export_command.h"
-#include "node/edge/edge_commands.h"
 #include "node/edge/trust.h"
 #include "package/install.h"
 
@@ -45,16 +46,6 @@ static void json_model(struct tm_jw *jw, const char *store, const struct tm_inst
     }
 }
 
-static tm_status print_buf(struct tm_buf *out, struct tm_jw *jw)
-{
-    tm_status status = tm_jw_end(jw);
-    if (status == TM_OK) {
-        printf("%.*s\n", (int)out->bytes, (const char *)out->data);
-    }
-    tm_buf_deinit(out);
-    return status;
-}
-
 static tm_status run_list(const struct tm_command *command, const struct tm_parsed *parsed,
                           struct tm_err *err)
 {
@@ -62,93 +53,88 @@ static tm_status run_list(const struct tm_command *command, const struct tm_pars
     struct tm_device *device = NULL;
     struct tm_installed *list = NULL;
     size_t count = 0;
-    struct tm_buf out;
-    struct tm_jw jw;
     TM_TRY(open_device(command, parsed, store, &device, err));
     tm_status status = tm_device_list(device, &list, &count, err);
     tm_device_close(&device);
     TM_TRY(status);
-    tm_buf_init(&out, 1 << 22);
-    tm_jw_begin(&jw, &out, true);
-    tm_jw_object(&jw, NULL);
-    tm_jw_str(&jw, "schema", "tmill.edge.list/1");
-    tm_jw_array(&jw, "data");
-    for (size_t i = 0; i < count; i++) {
-        tm_jw_object(&jw, NULL);
-        json_model(&jw, store, &list[i]);
-        tm_jw_object_end(&jw);
-        if (!parsed->json) {
-            printf("%-24s release %llu%s\n", list[i].name, (unsigned long long)list[i].current,
-                   list[i].previous != 0 ? ", can roll back" : "");
+    if (parsed->json) {
+        struct tm_envelope out;
+        tm_envelope_begin_list(&out, "tmill.edge.list/1");
+        for (size_t i = 0; i < count; i++) {
+            tm_jw_object(&out.jw, NULL);
+            json_model(&out.jw, store, &list[i]);
+            tm_jw_object_end(&out.jw);
         }
+        status = tm_envelope_end(&out, NULL, 0, err);
     }
-    tm_jw_array_end(&jw);
-    tm_jw_object_end(&jw);
-    if (!parsed->json && count == 0) {
+    for (size_t i = 0; i < count && !parsed->json; i++) {
+        printf("%-24s release %llu%s\n", list[i].name, (unsigned long long)list[i].current,
+               list[i].previous != 0 ? ", can roll back" : "");
+    }
+    if (count == 0 && !parsed->json) {
         printf("no models\n");
     }
     tm_free(list);
-    if (parsed->json) {
-        return print_buf(&out, &jw);
-    }
-    tm_buf_deinit(&out);
-    return TM_OK;
+    return status;
 }
 
-static tm_status show(const struct tm_parsed *parsed, const char *store,
-                      const struct tm_installed *model, const char *path, struct tm_err *err)
+static tm_status show_json(const char *store, const struct tm_installed *model, const char *path,
+                           const struct tm_package *package, struct tm_err *err)
 {
-    struct tm_package *package = NULL;
-    char hex[TM_DIGEST_TEXT], key[TM_PUBLIC_KEY_TEXT], bytes[TM_NUM_TEXT], text[512];
-    TM_TRY(tm_package_open(path, &package, err));
     const struct tm_pkg_meta *meta = tm_package_meta(package);
-    tm_digest_hex(tm_package_id(package), hex);
-    tm_public_key_text(tm_package_owner(package), key);
-    tm_status status = TM_OK;
-    if (parsed->json) {
-        struct tm_buf out;
-        struct tm_jw jw;
-        tm_buf_init(&out, 1 << 20);
-        tm_jw_begin(&jw, &out, true);
-        tm_jw_object(&jw, NULL);
-        tm_jw_str(&jw, "schema", "tmill.edge.show/1");
-        tm_jw_object(&jw, "data");
-        json_model(&jw, store, model);
-        tm_jw_str(&jw, "package", path);
-        tm_jw_str(&jw, "package_id", hex);
-        tm_jw_str(&jw, "owner", key);
-        tm_jw_str(&jw, "model", meta->model_name);
-        tm_jw_u64(&jw, "bytes", tm_package_bytes(package));
-        tm_jw_u64(&jw, "tensors", meta->tensor_count);
-        tm_jw_object_end(&jw);
-        tm_jw_object_end(&jw);
-        status = print_buf(&out, &jw);
-    } else {
-        printf("name     %s, release %llu (highest seen %llu)\n", model->name,
-               (unsigned long long)model->current, (unsigned long long)model->floor);
-        printf("model    %s, %u tensors, %s\n",
-               tm_escape(meta->model_name, strlen(meta->model_name), text, sizeof text),
-               meta->tensor_count, tm_format_bytes(tm_package_bytes(package), bytes));
-        printf("package  %s\nowner    %s\nfile     %s\n", hex, key,
-               tm_escape(path, strlen(path), text, sizeof text));
-    }
-    tm_package_close(&package);
-    return status;
+    char hex[TM_DIGEST_TEXT], key[TM_PUBLIC_KEY_TEXT];
+    struct tm_envelope out;
+    tm_envelope_begin(&out, "tmill.edge.show/1");
+    json_model(&out.jw, store, model);
+    tm_jw_str(&out.jw, "package", path);
+    tm_jw_str(&out.jw, "package_id", tm_digest_hex(tm_package_id(package), hex));
+    tm_jw_str(&out.jw, "owner", tm_public_key_text(tm_package_owner(package), key));
+    tm_jw_str(&out.jw, "model", meta->model_name);
+    tm_jw_u64(&out.jw, "bytes", tm_package_bytes(package));
+    tm_jw_u64(&out.jw, "tensors", meta->tensor_count);
+    return tm_envelope_end(&out, NULL, 0, err);
+}
+
+static void show_text(const struct tm_installed *model, const char *path,
+                      const struct tm_package *package)
+{
+    const struct tm_pkg_meta *meta = tm_package_meta(package);
+    char hex[TM_DIGEST_TEXT], key[TM_PUBLIC_KEY_TEXT], bytes[TM_NUM_TEXT], text[512];
+    printf("name     %s, release %llu (highest seen %llu)\n", model->name,
+           (unsigned long long)model->current, (unsigned long long)model->floor);
+    printf("model    %s, %u tensors, %s\n",
+           tm_escape(meta->model_name, strlen(meta->model_name), text, sizeof text),
+           meta->tensor_count, tm_format_bytes(tm_package_bytes(package), bytes));
+    printf("package  %s\nowner    %s\n", tm_digest_hex(tm_package_id(package), hex),
+           tm_public_key_text(tm_package_owner(package), key));
+    printf("file     %s\n", tm_escape(path, strlen(path), text, sizeof text));
 }
 
 static tm_status run_show(const struct tm_command *command, const struct tm_parsed *parsed,
                           struct tm_err *err)
 {
     struct tm_installed model;
+    struct tm_package *package = NULL;
     char path[TM_PATH_MAX], store[TM_PATH_MAX];
+    tm_status status = TM_OK;
     TM_TRY(tm_edge_store_path(command, parsed, store, err));
     TM_TRY(current_path(command, parsed, &model, path, err));
-    return show(parsed, store, &model, path, err);
+    TM_TRY(tm_package_open(path, &package, err));
+    if (parsed->json) {
+        status = show_json(store, &model, path, package, err);
+    } else {
+        show_text(&model, path, package);
+    }
+    tm_package_close(&package);
+    return status;
 }
 
-static tm_status verify_one(const char *path, uint32_t *signatures, struct tm_err *err)
+static tm_status verify_one(struct tm_device *device, const struct tm_installed *model,
+                            uint32_t *signatures, struct tm_err *err)
 {
     struct tm_package *package = NULL;
+    char path[TM_PATH_MAX];
+    TM_TRY(tm_device_path(device, model->name, model->current, path));
     TM_TRY(tm_package_open(path, &package, err));
     tm_status status = tm_package_check(package, err);
     if (status == TM_OK) {
@@ -158,42 +144,48 @@ static tm_status verify_one(const char *path, uint32_t *signatures, struct tm_er
     return status;
 }
 
+static void report_verified(const struct tm_parsed *parsed, struct tm_jw *jw,
+                            const struct tm_installed *model, uint32_t signatures)
+{
+    if (parsed->json) {
+        tm_jw_object(jw, NULL);
+        tm_jw_str(jw, "name", model->name);
+        tm_jw_u64(jw, "release", model->current);
+        tm_jw_u64(jw, "signatures", signatures);
+        tm_jw_object_end(jw);
+    } else {
+        printf("%s  release %llu ok: owner, every chunk and %u unit signatures\n", model->name,
+               (unsigned long long)model->current, signatures);
+    }
+}
+
+/* One damaged model does not keep the others from being checked; the first failure is told. */
 static tm_status verify_list(struct tm_device *device, const struct tm_parsed *parsed,
                              struct tm_jw *jw, struct tm_err *err)
 {
     struct tm_installed *list = NULL;
-    size_t count = 0;
-    tm_status status = tm_device_list(device, &list, &count, err);
+    size_t count = 0, seen = 0;
     const char *only = parsed->argument_count > 0 ? parsed->arguments[0] : NULL;
-    size_t seen = 0;
-    for (size_t i = 0; i < count && status == TM_OK; i++) {
-        char path[TM_PATH_MAX];
+    TM_TRY(tm_device_list(device, &list, &count, err));
+    tm_status first = TM_OK;
+    for (size_t i = 0; i < count; i++) {
         uint32_t signatures = 0;
         if (only != NULL && strcmp(only, list[i].name) != 0) {
             continue;
         }
         seen++;
-        status = tm_device_path(device, list[i].name, list[i].current, path);
+        tm_status status = verify_one(device, &list[i], &signatures, first == TM_OK ? err : NULL);
         if (status == TM_OK) {
-            status = verify_one(path, &signatures, err);
+            report_verified(parsed, jw, &list[i], signatures);
         }
-        tm_jw_object(jw, NULL);
-        tm_jw_str(jw, "name", list[i].name);
-        tm_jw_u64(jw, "release", list[i].current);
-        tm_jw_u64(jw, "signatures", signatures);
-        tm_jw_object_end(jw);
-        if (status == TM_OK && !parsed->json) {
-            printf("%s  release %llu ok: owner, every chunk and %u unit signatures\n", list[i].name,
-                   (unsigned long long)list[i].current, signatures);
-        }
+        first = first == TM_OK ? status : first;
     }
     tm_free(list);
-    if (status == TM_OK && seen == 0) {
-        status =
-            tm_err_set(err, TM_E_NOT_FOUND, only != NULL ? only : "verify", "nothing to verify",
-                       "tmill-edge list shows what is installed", "no such model is installed");
+    if (seen == 0) {
+        return tm_err_set(err, TM_E_NOT_FOUND, only != NULL ? only : "verify", "nothing to verify",
+                          "tmill-edge list shows what is installed", "no such model is installed");
     }
-    return status;
+    return first;
 }
 
 static tm_status run_verify(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -201,22 +193,15 @@ static tm_status run_verify(const struct tm_command *command, const struct tm_pa
 {
     char store[TM_PATH_MAX];
     struct tm_device *device = NULL;
-    struct tm_buf out;
-    struct tm_jw jw;
+    struct tm_envelope out;
     TM_TRY(open_device(command, parsed, store, &device, err));
-    tm_buf_init(&out, 1 << 22);
-    tm_jw_begin(&jw, &out, true);
-    tm_jw_object(&jw, NULL);
-    tm_jw_str(&jw, "schema", "tmill.edge.verify/1");
-    tm_jw_array(&jw, "data");
-    tm_status status = verify_list(device, parsed, &jw, err);
-    tm_jw_array_end(&jw);
-    tm_jw_object_end(&jw);
+    tm_envelope_begin_list(&out, "tmill.edge.verify/1");
+    tm_status status = verify_list(device, parsed, &out.jw, err);
     tm_device_close(&device);
     if (status == TM_OK && parsed->json) {
-        return print_buf(&out, &jw);
+        return tm_envelope_end(&out, NULL, 0, err);
     }
-    tm_buf_deinit(&out);
+    tm_envelope_drop(&out);
     return status;
 }
 

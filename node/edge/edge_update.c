@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Commands of tmill-edge that change the store: trust, pull, update, rollback, rm. */
+#include "node/edge/edge_commands.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "node/edge/edge_commands.h"
+#include "node/common/envelope.h"
+#include "node/common/program.h"
 #include "node/edge/pull.h"
 #include "node/edge/trust.h"
 #include "package/release.h"
@@ -19,14 +21,32 @@ tm_status tm_edge_store_path(const struct tm_command *command, const struct tm_p
     const char *given = tm_opt_text(command, parsed, "store");
     char data[TM_PATH_MAX];
     if (given != NULL) {
+        if (given[0] == '\0' || strlen(given) >= TM_PATH_MAX) {
+            return tm_err_set(err, TM_E_USAGE, "--store", "bad value", NULL,
+                              "a path of 1 to %d bytes is wanted", TM_PATH_MAX - 1);
+        }
         snprintf(out, TM_PATH_MAX, "%s", given);
-        return strlen(given) < TM_PATH_MAX ? TM_OK : TM_E_LIMIT;
+        return TM_OK;
     }
     TM_TRY(tm_xdg_dir(TM_XDG_DATA, data, err));
     return tm_path_join(out, data, "edge");
 }
 
 /* ---- trust ---- */
+
+/* One line of words, or with --json the same as members of data. */
+static tm_status say(const struct tm_parsed *parsed, const char *schema, const char *words,
+                     const char *key, const char *value, struct tm_err *err)
+{
+    if (!parsed->json) {
+        printf("%s  %s\n", words, value);
+        return TM_OK;
+    }
+    struct tm_envelope out;
+    tm_envelope_begin(&out, schema);
+    tm_jw_str(&out.jw, key, value);
+    return tm_envelope_end(&out, NULL, 0, err);
+}
 
 static tm_status run_trust_add(const struct tm_command *command, const struct tm_parsed *parsed,
                                struct tm_err *err)
@@ -37,35 +57,22 @@ static tm_status run_trust_add(const struct tm_command *command, const struct tm
     TM_TRY(tm_public_key_parse(tm_view_str(parsed->arguments[0]), &key, err));
     TM_TRY(tm_trust_add(store, &key, err));
     struct tm_node_id node = tm_node_id_of(&key);
-    printf("trusted  %s\n", tm_node_id_hex(&node, id));
-    return TM_OK;
+    return say(parsed, "tmill.edge.trust.add/1", "trusted", "id", tm_node_id_hex(&node, id), err);
 }
 
-static tm_status print_trust_json(const struct tm_trust *trust)
+static tm_status print_trust_json(const struct tm_trust *trust, struct tm_err *err)
 {
-    struct tm_buf out;
-    struct tm_jw jw;
+    struct tm_envelope out;
     char text[TM_PUBLIC_KEY_TEXT];
-    tm_buf_init(&out, 1 << 20);
-    tm_jw_begin(&jw, &out, true);
-    tm_jw_object(&jw, NULL);
-    tm_jw_str(&jw, "schema", "tmill.edge.trust/1");
-    tm_jw_array(&jw, "data");
+    tm_envelope_begin_list(&out, "tmill.edge.trust/1");
     for (size_t i = 0; i < trust->count; i++) {
         struct tm_node_id node = tm_node_id_of(&trust->keys[i]);
-        tm_jw_object(&jw, NULL);
-        tm_jw_str(&jw, "id", tm_node_id_hex(&node, text));
-        tm_jw_str(&jw, "key", tm_public_key_text(&trust->keys[i], text));
-        tm_jw_object_end(&jw);
+        tm_jw_object(&out.jw, NULL);
+        tm_jw_str(&out.jw, "id", tm_node_id_hex(&node, text));
+        tm_jw_str(&out.jw, "key", tm_public_key_text(&trust->keys[i], text));
+        tm_jw_object_end(&out.jw);
     }
-    tm_jw_array_end(&jw);
-    tm_jw_object_end(&jw);
-    tm_status status = tm_jw_end(&jw);
-    if (status == TM_OK) {
-        printf("%.*s\n", (int)out.bytes, (const char *)out.data);
-    }
-    tm_buf_deinit(&out);
-    return status;
+    return tm_envelope_end(&out, NULL, 0, err);
 }
 
 static tm_status run_trust_list(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -76,7 +83,7 @@ static tm_status run_trust_list(const struct tm_command *command, const struct t
     TM_TRY(tm_edge_store_path(command, parsed, store, err));
     TM_TRY(tm_trust_load(store, &trust, err));
     if (parsed->json) {
-        return print_trust_json(&trust);
+        return print_trust_json(&trust, err);
     }
     for (size_t i = 0; i < trust.count; i++) {
         struct tm_node_id node = tm_node_id_of(&trust.keys[i]);
@@ -94,8 +101,8 @@ static tm_status run_trust_remove(const struct tm_command *command, const struct
     char store[TM_PATH_MAX];
     TM_TRY(tm_edge_store_path(command, parsed, store, err));
     TM_TRY(tm_trust_remove(store, parsed->arguments[0], err));
-    printf("no longer trusted  %s\n", parsed->arguments[0]);
-    return TM_OK;
+    return say(parsed, "tmill.edge.trust.rm/1", "no longer trusted", "id", parsed->arguments[0],
+               err);
 }
 
 /* ---- pull and update ---- */
@@ -117,12 +124,10 @@ static void report_text(const char *name, const struct tm_pull_report *r)
            percent, r->chunks_fetched, r->chunks);
 }
 
-static void report_json(struct tm_jw *jw, const char *name, const struct tm_pull_report *r,
-                        bool changed)
+static void report_json(struct tm_jw *jw, const char *name, const struct tm_pull_report *r)
 {
     tm_jw_object(jw, NULL);
     tm_jw_str(jw, "name", name);
-    tm_jw_bool(jw, "changed", changed);
     tm_jw_u64(jw, "release", r->release);
     tm_jw_u64(jw, "previous", r->previous);
     tm_jw_u64(jw, "package_bytes", r->package_bytes);
@@ -137,33 +142,25 @@ struct puller {
     char store[TM_PATH_MAX];
     struct tm_device *device;
     struct tm_trust trust;
-    struct tm_buf json;
-    struct tm_jw jw;
+    struct tm_envelope json;
 };
 
 static tm_status puller_open(struct puller *p, const struct tm_command *command,
                              const struct tm_parsed *parsed, struct tm_err *err)
 {
     p->parsed = parsed;
-    tm_buf_init(&p->json, 1 << 20);
+    tm_envelope_begin_list(&p->json, "tmill.edge.pull/1");
     TM_TRY(tm_edge_store_path(command, parsed, p->store, err));
     TM_TRY(tm_trust_load(p->store, &p->trust, err));
-    tm_jw_begin(&p->jw, &p->json, true);
-    tm_jw_object(&p->jw, NULL);
-    tm_jw_str(&p->jw, "schema", "tmill.edge.pull/1");
-    tm_jw_array(&p->jw, "data");
     return tm_device_open(p->store, true, &p->device, err);
 }
 
-static tm_status puller_close(struct puller *p, tm_status status)
+static tm_status puller_close(struct puller *p, tm_status status, struct tm_err *err)
 {
-    tm_jw_array_end(&p->jw);
-    tm_jw_object_end(&p->jw);
     if (status == TM_OK && p->parsed->json) {
-        status = tm_jw_end(&p->jw);
-        printf("%.*s\n", (int)p->json.bytes, (const char *)p->json.data);
+        status = tm_envelope_end(&p->json, NULL, 0, err);
     }
-    tm_buf_deinit(&p->json);
+    tm_envelope_drop(&p->json);
     tm_device_close(&p->device);
     tm_free(p);
     return status;
@@ -184,28 +181,39 @@ static tm_status pull_one(struct puller *p, const char *location, const char *na
     };
     TM_TRY(tm_pull(&options, &report, err));
     if (p->parsed->json) {
-        report_json(&p->jw, name, &report, true);
+        report_json(&p->json.jw, name, &report);
     } else {
         report_text(name, &report);
     }
-    return tm_remote_write(p->store, name, location, err);
+    return TM_OK;
+}
+
+/* Where update will look: a folder by its full path, for update may run elsewhere. */
+static tm_status full_location(const char *location, char full[TM_PATH_MAX], struct tm_err *err)
+{
+    if (!tm_source_is_url(location)) {
+        return realpath(location, full) != NULL
+                   ? TM_OK
+                   : tm_err_set_os(err, errno, location, "cannot fetch from there");
+    }
+    if (strlen(location) >= TM_PATH_MAX) {
+        return tm_err_set(err, TM_E_USAGE, "URL", "cannot fetch from there", NULL,
+                          "it is longer than %d bytes", TM_PATH_MAX - 1);
+    }
+    snprintf(full, TM_PATH_MAX, "%s", location);
+    return TM_OK;
 }
 
 static tm_status run_pull(const struct tm_command *command, const struct tm_parsed *parsed,
                           struct tm_err *err)
 {
-    const char *location = parsed->arguments[0], *name = parsed->arguments[1];
-    char full[TM_PATH_MAX];
+    const char *name = parsed->arguments[1];
+    char location[TM_PATH_MAX];
     if (!tm_release_name_ok(name)) {
         return tm_err_set(err, TM_E_USAGE, name, "bad model name",
                           "use letters, digits, '.', '-' and '_'", "no release has such a name");
     }
-    if (!tm_source_is_url(location) && location[0] != '/') {
-        if (realpath(location, full) == NULL) {
-            return tm_err_set_os(err, errno, location, "cannot fetch from there");
-        }
-        location = full; /* update may run elsewhere */
-    }
+    TM_TRY(full_location(parsed->arguments[0], location, err));
     struct puller *p = tm_calloc(1, sizeof *p);
     if (p == NULL) {
         return TM_E_NOMEM;
@@ -214,7 +222,11 @@ static tm_status run_pull(const struct tm_command *command, const struct tm_pars
     if (status == TM_OK) {
         status = pull_one(p, location, name, err);
     }
-    return puller_close(p, status);
+    if (status == TM_OK || status == TM_E_NOTHING) { /* from here on updates come from there */
+        tm_status recorded = tm_remote_write(p->store, name, location, err);
+        status = recorded == TM_OK ? status : recorded;
+    }
+    return puller_close(p, status, err);
 }
 
 /* The models that were named, or all that are installed. */
@@ -237,34 +249,52 @@ static tm_status check_names(struct puller *p, struct tm_err *err)
     return TM_OK;
 }
 
+static tm_status update_one(struct puller *p, const char *name, struct tm_err *err)
+{
+    char location[TM_PATH_MAX];
+    TM_TRY(tm_remote_read(p->store, name, location, err));
+    return pull_one(p, location, name, err);
+}
+
+/* One model that cannot be updated does not keep the others from it: the first failure is the
+ * command's, a later one gets a line here. */
 static tm_status update_all(struct puller *p, struct tm_err *err)
 {
     struct tm_installed *list = NULL;
-    size_t count = 0, changed = 0;
+    size_t count = 0, changed = 0, wanted = 0;
     TM_TRY(check_names(p, err));
     TM_TRY(tm_device_list(p->device, &list, &count, err));
-    tm_status status = TM_OK;
-    for (size_t i = 0; i < count && status == TM_OK; i++) {
-        char location[TM_PATH_MAX];
+    tm_status first = TM_OK;
+    for (size_t i = 0; i < count && tm_stop_signal == 0; i++) {
+        struct tm_err here = {.status = TM_OK};
+        char line[1600];
         if (!is_wanted(p->parsed, list[i].name)) {
             continue;
         }
-        status = tm_remote_read(p->store, list[i].name, location, err);
-        if (status == TM_OK) {
-            status = pull_one(p, location, list[i].name, err);
-        }
-        if (status == TM_E_NOTHING) {
-            status = TM_OK;
+        wanted++;
+        tm_status status = update_one(p, list[i].name, &here);
+        changed += status == TM_OK;
+        if (status == TM_OK || status == TM_E_NOTHING) {
             continue;
         }
-        changed += status == TM_OK;
+        if (first == TM_OK) {
+            first = status;
+            *err = here;
+        } else {
+            fprintf(stderr, "%s: %s\n", list[i].name, tm_err_line(&here, line, sizeof line));
+        }
     }
     tm_free(list);
-    if (status == TM_OK && changed == 0) {
-        return tm_err_set(err, TM_E_NOTHING, "update", "nothing to do", NULL,
-                          "%zu models are up to date", count);
+    if (first == TM_OK && tm_stop_signal != 0) {
+        return tm_err_set(err, TM_E_STOPPED, "update", "stopped", "run the command again",
+                          "asked to stop");
     }
-    return status;
+    if (first == TM_OK && changed == 0) {
+        return tm_err_set(err, TM_E_NOTHING, "update", "nothing to do",
+                          wanted == 0 ? "tmill-edge pull installs a model" : NULL, "%s",
+                          wanted == 0 ? "no model is installed" : "everything is up to date");
+    }
+    return first;
 }
 
 static tm_status run_update(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -278,7 +308,7 @@ static tm_status run_update(const struct tm_command *command, const struct tm_pa
     if (status == TM_OK) {
         status = update_all(p, err);
     }
-    return puller_close(p, status);
+    return puller_close(p, status, err);
 }
 
 /* ---- rollback and rm ---- */
@@ -300,16 +330,15 @@ static tm_status run_rollback(const struct tm_command *command, const struct tm_
                               struct tm_err *err)
 {
     TM_TRY(change(command, parsed, tm_device_rollback, err));
-    printf("%s is back at its previous release\n", parsed->arguments[0]);
-    return TM_OK;
+    return say(parsed, "tmill.edge.rollback/1", "back at its previous release", "name",
+               parsed->arguments[0], err);
 }
 
 static tm_status run_remove(const struct tm_command *command, const struct tm_parsed *parsed,
                             struct tm_err *err)
 {
     TM_TRY(change(command, parsed, tm_device_remove, err));
-    printf("%s is removed\n", parsed->arguments[0]);
-    return TM_OK;
+    return say(parsed, "tmill.edge.rm/1", "removed", "name", parsed->arguments[0], err);
 }
 
 static const struct tm_option store_options[] = {TM_EDGE_STORE_OPTION, {0}};

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "node/common/options.h"
+#include "node/common/program.h"
 
 struct captured {
     int code; /* exit code, or 256 + signal */
