@@ -15,6 +15,9 @@
 #define REDIRECTS_MAX 5L
 #define CONNECT_TIMEOUT_S 10L
 #define STALL_S 15L /* less than a byte a second for so long ends a try */
+/* A try that brought so much before it broke off does not count: a bad line gets a large file in
+ * the end, a server that trickles does not hold a device for ever. */
+#define PROGRESS_BYTES (64u << 10)
 
 struct tm_source {
     char *location; /* without a trailing slash */
@@ -30,9 +33,10 @@ struct transfer {
     uint64_t skip;   /* bytes still to drop: a server that ignored Range */
     uint64_t wanted; /* bytes still to come; UINT64_MAX: to the end, bounded by out */
     bool complete;   /* all wanted bytes are there: the rest of the body is not waited for */
+    bool elsewhere;  /* a 206 that does not start where we asked */
     bool too_large, no_memory;
-    bool shifted;   /* a 206 that starts elsewhere than we asked */
     uint64_t start; /* what we asked */
+    bool ranged;    /* a Content-Range came, and it starts where we asked */
     long code;
 };
 
@@ -68,11 +72,13 @@ tm_status tm_source_open(const char *location, const volatile int *stop, struct 
     if (!failed && bytes > 1 && location[bytes - 1] == '/') {
         source->location[bytes - 1] = '\0';
     }
-    if (!failed && is_http(location)) {
-        failed = curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK;
-        source->curl = failed ? NULL : curl_easy_init();
-        failed = source->curl == NULL;
+    if (!failed && is_http(location) && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
+        source->curl = curl_easy_init();
+        if (source->curl == NULL) {
+            curl_global_cleanup();
+        }
     }
+    failed = failed || (is_http(location) && source->curl == NULL);
     if (failed) {
         tm_source_close(&source);
         return TM_E_NOMEM;
@@ -83,12 +89,17 @@ tm_status tm_source_open(const char *location, const volatile int *stop, struct 
 
 void tm_source_close(struct tm_source **source)
 {
-    if (*source != NULL) {
-        curl_easy_cleanup((*source)->curl);
-        tm_free((*source)->location);
-        tm_free(*source);
-        *source = NULL;
+    struct tm_source *s = *source;
+    if (s == NULL) {
+        return;
     }
+    if (s->curl != NULL) {
+        curl_easy_cleanup(s->curl);
+        curl_global_cleanup(); /* of the init of this source: curl counts them */
+    }
+    tm_free(s->location);
+    tm_free(s);
+    *source = NULL;
 }
 
 uint64_t tm_source_received(const struct tm_source *source)
@@ -96,46 +107,69 @@ uint64_t tm_source_received(const struct tm_source *source)
     return source->received;
 }
 
-/* "Content-Range: bytes 100-199/1000" must begin where we asked: RFC 9110, 14.4. */
+/* "Content-Range: bytes 100-199/1000" must begin where we asked: RFC 9110, 14.4. A status line
+ * starts the header of another answer, after a redirect. */
 static size_t on_header(char *data, size_t size, size_t count, void *context)
 {
-    static const char name[] = "content-range: bytes ";
+    static const char name[] = "content-range:";
     struct transfer *t = context;
-    size_t bytes = size * count, at = sizeof name - 1;
+    const char *at = data, *end = data + size * count;
     uint64_t start = 0;
-    if (bytes <= at || strncasecmp(data, name, at) != 0) {
-        return bytes;
+    if (size * count > 5 && memcmp(data, "HTTP/", 5) == 0) {
+        t->ranged = false;
     }
-    size_t digits = strspn(data + at, "0123456789"); /* libcurl ends the line with a NUL */
-    t->shifted = tm_parse_u64(tm_view_of(data + at, digits), &start) != TM_OK || start != t->start;
-    return bytes;
+    if ((size_t)(end - at) < sizeof name || strncasecmp(at, name, sizeof name - 1) != 0) {
+        return size * count;
+    }
+    for (at += sizeof name - 1; at < end && *at == ' '; at++) {
+    }
+    if (end - at < 7 || strncasecmp(at, "bytes ", 6) != 0) {
+        return size * count;
+    }
+    const char *digits = at + 6, *stop = digits;
+    while (stop < end && *stop >= '0' && *stop <= '9') {
+        stop++;
+    }
+    t->ranged = tm_parse_u64(tm_view_of(digits, (size_t)(stop - digits)), &start) == TM_OK &&
+                start == t->start;
+    return size * count;
 }
 
+/* What is wanted of a piece of the body: *use bytes from the returned place. */
+static const char *wanted_part(struct transfer *t, const char *data, size_t *use)
+{
+    size_t drop = t->skip < *use ? (size_t)t->skip : *use;
+    t->skip -= drop;
+    *use -= drop;
+    if (t->wanted != UINT64_MAX && *use > t->wanted) {
+        *use = (size_t)t->wanted;
+    }
+    return data + drop;
+}
+
+/* Returning another number than came ends the transfer. */
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct transfer *t = context;
     size_t bytes = size * count, use = bytes;
-    const char *at = data;
     t->source->received += bytes;
     curl_easy_getinfo(t->source->curl, CURLINFO_RESPONSE_CODE, &t->code);
     if (t->code != 200 && t->code != 206) {
-        return bytes; /* an error page is nobody's data */
-    }
-    if (t->code == 206 && t->shifted) {
-        return 0;
+        return 0; /* nobody's data */
     }
     if (t->code == 206) {
-        t->skip = 0; /* the server honoured the range; it starts where we asked */
+        t->elsewhere = !t->ranged || t->wanted == UINT64_MAX;
+        if (t->elsewhere) {
+            return 0;
+        }
+        t->skip = 0;
     }
-    if (t->skip > 0) {
-        size_t drop = t->skip < use ? (size_t)t->skip : use;
-        t->skip -= drop;
-        at += drop;
-        use -= drop;
+    if (t->complete) {
+        return 0; /* more than we asked for */
     }
-    if (t->wanted != UINT64_MAX && use > t->wanted) {
-        use = (size_t)t->wanted;
-    }
+    uint64_t dropped = t->skip;
+    const char *at = wanted_part(t, data, &use);
+    dropped -= t->skip;
     tm_status status = tm_buf_put(t->out, at, use);
     if (status != TM_OK) {
         t->too_large = status == TM_E_LIMIT;
@@ -144,12 +178,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     }
     if (t->wanted != UINT64_MAX) {
         t->wanted -= use;
-        if (t->wanted == 0 && t->skip == 0) {
-            t->complete = true;
-            return t->code == 206 ? bytes : 0; /* ends a body that has more than we asked for */
-        }
+        t->complete = t->wanted == 0;
     }
-    return bytes;
+    return use + dropped;
 }
 
 static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -172,6 +203,7 @@ static void set_options(struct tm_source *source, const char *url, const char *r
     curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L); /* an error page is not waited for */
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
@@ -200,20 +232,77 @@ static void wait_before_retry(const struct tm_source *source, int attempt)
     }
 }
 
+static const char retry_hint[] = "check the address and the network, then run the command again";
+
+static tm_status judge_code(long code, const char *url, bool *again, struct tm_err *err)
+{
+    switch (code) {
+    case 404:
+    case 410:
+        return tm_err_set(err, TM_E_NOT_FOUND, url, "not there", "check the address and the name",
+                          "the server says %ld", code);
+    case 416:
+        return tm_err_set(err, TM_E_MALFORMED, url, "file too short", "ask the publisher",
+                          "the server says that it ends before the bytes that are needed");
+    case 408:
+    case 429:
+        *again = true;
+        break;
+    default:
+        *again = code >= 500;
+    }
+    return tm_err_set(err, TM_E_NETWORK, url, "refused", retry_hint, "the server says %ld", code);
+}
+
+/* An answer that ended well but does not have all that was asked for. */
+static tm_status judge_short(const struct transfer *t, const char *url, bool *again,
+                             struct tm_err *err)
+{
+    curl_off_t whole = -1;
+    curl_easy_getinfo(t->source->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &whole);
+    if (t->code == 200 && whole >= 0) {
+        return tm_err_set(err, TM_E_MALFORMED, url, "file too short", "ask the publisher",
+                          "it has %llu bytes, %llu more are needed", (unsigned long long)whole,
+                          (unsigned long long)(t->skip + t->wanted));
+    }
+    *again = true; /* without a length nobody knows whether it was cut */
+    return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint,
+                      "the answer ended %llu bytes early", (unsigned long long)t->wanted);
+}
+
+static tm_status judge_curl(CURLcode rc, const char *url, const char *message, bool *again,
+                            struct tm_err *err)
+{
+    switch (rc) {
+    case CURLE_ABORTED_BY_CALLBACK:
+        return tm_err_set(err, TM_E_STOPPED, url, "stopped",
+                          "run the command again: what came is kept", "asked to stop");
+    case CURLE_TOO_MANY_REDIRECTS:
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint,
+                          "too many redirects: the server redirects in a circle");
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint,
+                          "a redirect to an address that is neither http nor https");
+    case CURLE_OUT_OF_MEMORY:
+        return TM_E_NOMEM;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        break;
+    default:
+        *again = true;
+    }
+    return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint, "%s",
+                      message[0] != '\0' ? message : curl_easy_strerror(rc));
+}
+
 /* What a finished transfer means; *again when another try may help. */
 static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, const char *message,
                        bool *again, struct tm_err *err)
 {
-    const char *hint = "check the address and the network, then run the command again";
     *again = false;
     if (t->complete || (rc == CURLE_OK && t->wanted == UINT64_MAX && t->code == 200)) {
         return TM_OK;
-    }
-    if (rc == CURLE_ABORTED_BY_CALLBACK) {
-        return tm_err_set(err, TM_E_STOPPED, url, "stopped",
-                          "run the command again: what came is "
-                          "kept",
-                          "asked to stop");
     }
     if (t->no_memory) {
         return TM_E_NOMEM;
@@ -222,32 +311,18 @@ static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, c
         return tm_err_set(err, TM_E_MALFORMED, url, "too large", "ask the publisher",
                           "the file has more bytes than such a file may have");
     }
-    if (rc == CURLE_TOO_MANY_REDIRECTS) {
-        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
-                          "too many redirects: the server redirects in a circle");
-    }
-    if (rc == CURLE_OK && (t->code == 404 || t->code == 410)) {
-        return tm_err_set(err, TM_E_NOT_FOUND, url, "not there", "check the address and the name",
-                          "the server says %ld", t->code);
-    }
-    if (rc == CURLE_OK && t->code / 100 == 4) {
-        return tm_err_set(err, TM_E_NETWORK, url, "refused", hint, "the server says %ld", t->code);
-    }
-    if (t->shifted) {
-        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
+    if (t->elsewhere) {
+        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint,
                           "the server answers with another range than was asked");
     }
-    *again = true;
-    if (rc == CURLE_OK && (t->code == 200 || t->code == 206)) {
-        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint,
-                          "the answer ended %llu bytes early", (unsigned long long)t->wanted);
+    if (rc == CURLE_HTTP_RETURNED_ERROR || (rc == CURLE_WRITE_ERROR && t->code != 200)) {
+        return judge_code(t->code, url, again, err);
     }
     if (rc == CURLE_OK) {
-        return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint, "the server says %ld",
-                          t->code);
+        return t->code == 200 || t->code == 206 ? judge_short(t, url, again, err)
+                                                : judge_code(t->code, url, again, err);
     }
-    return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", hint, "%s",
-                      message[0] != '\0' ? message : curl_easy_strerror(rc));
+    return judge_curl(rc, url, message, again, err);
 }
 
 /* offset and bytes of the file at url into out; bytes UINT64_MAX: the whole. */
@@ -255,31 +330,32 @@ static tm_status http_get(struct tm_source *source, const char *url, uint64_t of
                           uint64_t bytes, struct tm_buf *out, struct tm_err *err)
 {
     size_t start = out->bytes;
-    bool again = true;
+    bool again = true, whole = bytes == UINT64_MAX;
     tm_status status = TM_E_NETWORK;
     for (int attempt = 0; attempt < TRIES && again; attempt++) {
         char message[CURL_ERROR_SIZE] = "";
         char range[64];
-        uint64_t have = out->bytes - start; /* a try that broke off goes on where it ended */
-        bool whole = bytes == UINT64_MAX;
         if (whole) {
             out->bytes = start;
-            have = 0;
         }
-        struct transfer t = {
-            .source = source, .out = out, .skip = offset + have, .start = offset + have};
-        t.wanted = whole ? UINT64_MAX : bytes - have;
-        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)(offset + have),
+        uint64_t have = out->bytes - start; /* a try that broke off goes on where it ended */
+        struct transfer t = {.source = source,
+                             .out = out,
+                             .start = offset + have,
+                             .skip = offset + have,
+                             .wanted = whole ? UINT64_MAX : bytes - have};
+        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)t.start,
                  (unsigned long long)(offset + bytes - 1));
         if (attempt > 0) {
             wait_before_retry(source, attempt);
         }
         set_options(source, url, whole ? NULL : range, &t, message);
         CURLcode rc = curl_easy_perform(source->curl);
-        if (rc == CURLE_OK) {
-            curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
-        }
+        curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
         status = judge(&t, rc, url, message, &again, err);
+        if (!whole && out->bytes - start - have >= PROGRESS_BYTES) {
+            attempt = 0; /* the next is a first retry */
+        }
     }
     return status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where a device fetches from: a folder, or any static HTTP(S) server (libcurl, Range). Nothing
  * that comes from there is trusted; the caller verifies every byte. A server that ignores Range is
- * coped with: what lies before the wanted bytes is read and dropped. */
+ * coped with: what lies before the wanted bytes is read and dropped; one that sends more than was
+ * asked for is cut off. */
 #ifndef TM_NODE_FETCH_H
 #define TM_NODE_FETCH_H
 
@@ -17,8 +18,9 @@ void tm_source_close(struct tm_source **source);
 bool tm_source_is_url(const char *location);
 
 /* bytes at offset of a file below the location, appended to out. Exactly that many or an error:
- * TM_E_NOT_FOUND (404), TM_E_NETWORK (after 3 tries; too many redirects at once), TM_E_MALFORMED
- * when the file is shorter. */
+ * TM_E_NOT_FOUND (404), TM_E_NETWORK (after 3 tries without progress; at once for a refusal, too
+ * many redirects, or another range than was asked), TM_E_MALFORMED when the file is shorter,
+ * TM_E_STOPPED. out may have grown on failure. */
 tm_status tm_source_range(struct tm_source *source, const char *path, uint64_t offset,
                           uint64_t bytes, struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
 /* A whole small file of at most max bytes. */

@@ -8,7 +8,7 @@
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 
-#define BYTES 100000
+#define BYTES 300000
 
 static char dir[64];
 static uint8_t data[BYTES];
@@ -22,6 +22,7 @@ static void setup(void)
     char path[128];
     struct tm_rng rng;
     memset(&err, 0, sizeof err);
+    setenv("no_proxy", "127.0.0.1", 1);
     snprintf(dir, sizeof dir, "/tmp/tm-fetch-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     tm_rng_init(&rng, 11);
@@ -74,7 +75,7 @@ START_TEST(ranges_of_a_folder)
     ck_assert_int_eq(tm_source_open(dir, NULL, &source, &err), TM_OK);
     try_ranges();
     ck_assert_int_eq(range(BYTES - 1, 2), TM_E_MALFORMED);
-    ck_assert_ptr_nonnull(strstr(err.why, "100001"));
+    ck_assert_ptr_nonnull(strstr(err.why, "300001"));
     ck_assert_int_eq(tm_source_file(source, "file", BYTES, &out, &err), TM_OK);
     ck_assert_int_eq(tm_source_file(source, "file", BYTES - 1, &out, &err), TM_E_MALFORMED);
     ck_assert_int_eq(tm_source_file(source, "none", BYTES, &out, &err), TM_E_NOT_FOUND);
@@ -154,7 +155,9 @@ START_TEST(redirects_stay_on_the_web)
 {
     serve(HTTP_REDIRECT_FILE);
     ck_assert_int_eq(range(0, 10), TM_E_NETWORK);
+    ck_assert_ptr_nonnull(strstr(err.why, "neither http nor https"));
     ck_assert_uint_eq(out.bytes, 0);
+    ck_assert_uint_eq(atomic_load(&server.requests), 1);
     http_stop(&server);
 }
 END_TEST
@@ -166,6 +169,94 @@ START_TEST(another_range_than_asked_is_refused)
     ck_assert_int_eq(range(1000, 100), TM_E_NETWORK);
     ck_assert_ptr_nonnull(strstr(err.why, "another range"));
     ck_assert_uint_eq(out.bytes, 0);
+    http_stop(&server);
+}
+END_TEST
+
+START_TEST(a_range_without_a_place_is_refused)
+{
+    serve(HTTP_NO_PLACE);
+    ck_assert_int_eq(range(0, 100), TM_E_NETWORK);
+    ck_assert_ptr_nonnull(strstr(err.why, "another range"));
+    ck_assert_uint_eq(out.bytes, 0);
+    ck_assert_uint_eq(atomic_load(&server.requests), 1);
+    http_stop(&server);
+}
+END_TEST
+
+/* Five tries, each with progress: a bad line gets there. */
+START_TEST(tries_with_progress_do_not_count)
+{
+    serve(HTTP_CUT_LATE);
+    is_exact(0, BYTES);
+    ck_assert_uint_eq(atomic_load(&server.requests), 5);
+    ck_assert_uint_eq(tm_source_received(source), BYTES);
+    http_stop(&server);
+}
+END_TEST
+
+START_TEST(more_than_asked_is_cut_off)
+{
+    serve(HTTP_ENDLESS);
+    is_exact(0, 1000);
+    is_exact(100, BYTES - 100);
+    ck_assert_uint_lt(tm_source_received(source), 8 * BYTES);
+    tm_buf_clear(&out);
+    ck_assert_int_eq(tm_source_file(source, "file", 2 * BYTES, &out, &err), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.what, "too large"));
+    http_stop(&server);
+}
+END_TEST
+
+START_TEST(an_endless_error_page_is_not_read)
+{
+    serve(HTTP_ENDLESS_ERROR);
+    ck_assert_int_eq(range(0, 10), TM_E_NOT_FOUND);
+    ck_assert_uint_lt(tm_source_received(source), 1 << 20);
+    http_stop(&server);
+}
+END_TEST
+
+/* Whether the server says so (416), sends a part (206) or the whole (200). */
+START_TEST(a_file_that_is_too_short)
+{
+    static const enum http_fault faults[] = {HTTP_GOOD, HTTP_IGNORE_RANGE};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        serve(faults[i]);
+        ck_assert_int_eq(range(BYTES, 1), TM_E_MALFORMED);
+        ck_assert_uint_eq(atomic_load(&server.requests), 1);
+        ck_assert_int_eq(range(BYTES - 10, 20), TM_E_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(err.what, "too short"));
+        http_stop(&server);
+        tm_source_close(&source);
+    }
+    serve(HTTP_WEB_PAGE);
+    ck_assert_int_eq(range(0, 100), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "it has 26 bytes, 74 more"));
+    http_stop(&server);
+}
+END_TEST
+
+static volatile int stop_now;
+
+static void *stop_soon(void *context)
+{
+    usleep(200 * 1000);
+    stop_now = 1;
+    return context;
+}
+
+START_TEST(a_silent_server_can_be_left)
+{
+    pthread_t thread;
+    stop_now = 0;
+    http_start(&server, dir, HTTP_STALL);
+    ck_assert_int_eq(tm_source_open(server.url, &stop_now, &source, &err), TM_OK);
+    ck_assert_int_eq(pthread_create(&thread, NULL, stop_soon, NULL), 0);
+    ck_assert_int_eq(range(0, 50000), TM_E_STOPPED);
+    ck_assert_uint_eq(atomic_load(&server.requests), 1);
+    pthread_join(thread, NULL);
+    tm_source_close(&source); /* hangs up */
     http_stop(&server);
 }
 END_TEST
@@ -214,6 +305,12 @@ Suite *tm_suite(void)
     tcase_add_test(tc, redirects_end);
     tcase_add_test(tc, redirects_stay_on_the_web);
     tcase_add_test(tc, another_range_than_asked_is_refused);
+    tcase_add_test(tc, a_range_without_a_place_is_refused);
+    tcase_add_test(tc, tries_with_progress_do_not_count);
+    tcase_add_test(tc, more_than_asked_is_cut_off);
+    tcase_add_test(tc, an_endless_error_page_is_not_read);
+    tcase_add_test(tc, a_file_that_is_too_short);
+    tcase_add_test(tc, a_silent_server_can_be_left);
     tcase_add_test(tc, nobody_there);
     tcase_add_test(tc, it_stops_when_asked);
     tcase_add_test(tc, places_that_are_none);

@@ -25,7 +25,12 @@ enum http_fault {
     HTTP_REDIRECT_LOOP, /* 302 to itself */
     HTTP_REDIRECT_FILE, /* 302 to file:///etc/passwd */
     HTTP_WEB_PAGE,      /* 200 and a page, whatever is asked */
-    HTTP_SHIFTED_RANGE  /* 206, but from byte 0 */
+    HTTP_SHIFTED_RANGE, /* 206, but from byte 0 */
+    HTTP_NO_PLACE,      /* 206 without Content-Range */
+    HTTP_CUT_LATE,      /* every answer breaks off after 70000 bytes */
+    HTTP_ENDLESS,       /* what was asked, and more that never ends */
+    HTTP_ENDLESS_ERROR, /* 404 with a page that never ends */
+    HTTP_STALL          /* half of it, then silence */
 };
 
 struct http_server {
@@ -59,17 +64,45 @@ static inline void http_status(int fd, const char *status, const char *more)
     http_write(fd, head, (size_t)n);
 }
 
+/* Until the other side has had enough. */
+static inline void http_for_ever(int fd)
+{
+    static const char page[4096];
+    while (send(fd, page, sizeof page, MSG_NOSIGNAL) > 0) {
+    }
+}
+
+static inline size_t http_sent_bytes(const struct http_server *s, size_t bytes)
+{
+    unsigned serial = atomic_load(&s->requests);
+    switch (s->fault) {
+    case HTTP_CUT_ONCE:
+        return serial == 1 ? bytes / 2 : bytes;
+    case HTTP_CUT_ALWAYS:
+        return serial == 1 ? bytes / 2 : 0;
+    case HTTP_CUT_LATE:
+        return bytes < 70000 ? bytes : 70000;
+    case HTTP_STALL:
+        return bytes / 2;
+    default:
+        return bytes;
+    }
+}
+
 static inline void http_body(struct http_server *s, int fd, const char *data, size_t bytes,
                              const char *range)
 {
-    size_t first = 0, last = bytes - 1, send_bytes;
+    size_t first = 0, last = bytes - 1;
     char head[512];
-    unsigned serial = atomic_load(&s->requests);
     bool partial = range != NULL && s->fault != HTTP_IGNORE_RANGE;
     if (partial) {
         char *end = NULL;
         first = strtoul(range, &end, 10);
         last = strtoul(end + 1, NULL, 10);
+        if (first >= bytes) {
+            http_status(fd, "416 Range Not Satisfiable", "");
+            return;
+        }
         last = last < bytes ? last : bytes - 1;
         if (s->fault == HTTP_SHIFTED_RANGE) {
             last -= first;
@@ -78,18 +111,21 @@ static inline void http_body(struct http_server *s, int fd, const char *data, si
     }
     int n =
         snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n",
-                 partial ? "206 Partial Content" : "200 OK", last - first + 1);
-    if (partial) {
+                 partial ? "206 Partial Content" : "200 OK",
+                 last - first + 1 + (s->fault == HTTP_ENDLESS ? (size_t)1 << 40 : 0));
+    if (partial && s->fault != HTTP_NO_PLACE) {
         n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %zu-%zu/%zu\r\n",
                       first, last, bytes);
     }
     n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     http_write(fd, head, (size_t)n);
-    send_bytes = last - first + 1;
-    if (s->fault == HTTP_CUT_ALWAYS || (s->fault == HTTP_CUT_ONCE && serial == 1)) {
-        send_bytes = serial == 1 ? send_bytes / 2 : 0;
+    http_write(fd, data + first, http_sent_bytes(s, last - first + 1));
+    if (s->fault == HTTP_ENDLESS) {
+        http_for_ever(fd);
+    } else if (s->fault == HTTP_STALL) {
+        ssize_t left = recv(fd, head, sizeof head, 0); /* the client hangs up */
+        (void)left;
     }
-    http_write(fd, data + first, send_bytes);
 }
 
 static inline void http_file(struct http_server *s, int fd, const char *path, const char *range)
@@ -144,6 +180,10 @@ static inline void http_answer(struct http_server *s, int fd)
         return;
     case HTTP_REDIRECT_FILE:
         http_status(fd, "302 Found", "Location: file:///etc/passwd\r\n");
+        return;
+    case HTTP_ENDLESS_ERROR:
+        http_write(fd, "HTTP/1.1 404 Not Found\r\n\r\n", 26);
+        http_for_ever(fd);
         return;
     case HTTP_WEB_PAGE: {
         static const char page[] = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
