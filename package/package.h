@@ -176,5 +176,8 @@ tm_status tm_pkg_parse_parts(struct tm_view front, struct tm_view back, const ch
                              const struct tm_digest *id, const struct tm_public_key *owner,
                              struct tm_pkg_meta *meta, struct tm_pkg_ledger *ledger,
                              struct tm_err *err) TM_MUST_USE;
+/* The key that a back names as the package's owner, before anything is verified: to be looked up
+ * among trusted keys and given to tm_pkg_parse_parts. false when back is too short. */
+bool tm_pkg_back_owner(struct tm_view back, struct tm_public_key *out);
 
 #endif

@@ -250,6 +250,15 @@ struct tm_view tm_pkg_signed(const struct tm_digest *id, const struct tm_digest 
     return tm_view_of(out, TM_PKG_SIGNED_BYTES);
 }
 
+bool tm_pkg_back_owner(struct tm_view back, struct tm_public_key *out)
+{
+    if (back.bytes < TM_PACKAGE_TAIL_BYTES) {
+        return false;
+    }
+    memcpy(out->b, back.data + (back.bytes - TM_PACKAGE_TAIL_BYTES) + T_OWNER, sizeof out->b);
+    return true;
+}
+
 /* ---- tables ---- */
 
 static tm_status put_text(struct tm_buf *out, const char *text, size_t bytes)
