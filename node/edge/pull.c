@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/progress.h"
+#include "package/digest_map.h"
 #include "package/release.h"
 
 #define INDEX_BYTES_MAX (16u << 20)
@@ -17,8 +18,7 @@ struct pull {
     struct tm_pull_report *report;
     struct tm_source *source;
     struct tm_release release;
-    struct tm_public_key signer;
-    uint64_t index_version;
+    struct tm_public_key owner; /* of the package; one of the trusted keys */
     struct tm_buf front, back;
     struct tm_pkg_layout layout;
     struct tm_pkg_meta meta;
@@ -31,15 +31,16 @@ static tm_status read_index(struct pull *p, struct tm_err *err)
     const struct tm_pull_options *o = p->options;
     struct tm_buf text;
     struct tm_index index;
+    struct tm_public_key signer;
     uint64_t floor = 0;
     tm_status status;
     tm_buf_init(&text, INDEX_BYTES_MAX);
     tm_index_init(&index);
     TM_TRY_GOTO(tm_source_file(p->source, "index.json", INDEX_BYTES_MAX, &text, err), done);
     TM_TRY_GOTO(tm_index_read(tm_buf_view(&text), "index.json", o->trusted, o->trusted_count,
-                              &index, &p->signer, err),
+                              &index, &signer, err),
                 done);
-    TM_TRY_GOTO(tm_device_index_floor(o->device, &p->signer, &floor, err), done);
+    TM_TRY_GOTO(tm_device_index_floor(o->device, &signer, &floor, err), done);
     if (index.version < floor) {
         status =
             tm_err_set(err, TM_E_VERIFY, o->location, "the index is older than one seen before",
@@ -48,7 +49,7 @@ static tm_status read_index(struct pull *p, struct tm_err *err)
                        (unsigned long long)index.version, (unsigned long long)floor);
         goto done;
     }
-    p->index_version = index.version;
+    TM_TRY_GOTO(tm_device_raise_index_floor(o->device, &signer, index.version, err), done);
     const struct tm_release *latest = tm_index_latest(&index, o->name);
     if (latest == NULL) {
         status = tm_err_set(err, TM_E_NOT_FOUND, o->name, "no such model there", "check the name",
@@ -87,6 +88,27 @@ static tm_status compare_installed(struct pull *p, struct tm_err *err)
     return TM_OK;
 }
 
+/* The index vouches for the content by its id; the ledger is outside the id, so its signer must be
+ * one of ours too. */
+static tm_status find_owner(struct pull *p, struct tm_err *err)
+{
+    const struct tm_pull_options *o = p->options;
+    char id[TM_NODE_ID_TEXT];
+    if (!tm_pkg_back_owner(tm_buf_view(&p->back), &p->owner)) {
+        return tm_err_set(err, TM_E_MALFORMED, p->release.path, "cannot use the package", NULL,
+                          "it has no tail");
+    }
+    for (size_t i = 0; i < o->trusted_count; i++) {
+        if (tm_public_key_eq(&o->trusted[i], &p->owner)) {
+            return TM_OK;
+        }
+    }
+    struct tm_node_id node = tm_node_id_of(&p->owner);
+    return tm_err_set(err, TM_E_VERIFY, p->release.path, "the package's owner is not trusted",
+                      "if you trust it, run `tmill-edge trust add KEY` with that key",
+                      "signed by the unknown key %s", tm_node_id_hex(&node, id));
+}
+
 /* Header and tables first, then ledger and tail; both verified before they are parsed. */
 static tm_status fetch_parts(struct pull *p, struct tm_err *err)
 {
@@ -104,28 +126,60 @@ static tm_status fetch_parts(struct pull *p, struct tm_err *err)
                            p->layout.front_bytes - TM_PACKAGE_HEADER_BYTES, &p->front, err));
     TM_TRY(tm_source_range(p->source, path, p->layout.back_offset,
                            p->layout.file_bytes - p->layout.back_offset, &p->back, err));
+    TM_TRY(find_owner(p, err));
     return tm_pkg_parse_parts(tm_buf_view(&p->front), tm_buf_view(&p->back), path,
-                              &p->release.package_id, NULL, &p->meta, &p->ledger, err);
+                              &p->release.package_id, &p->owner, &p->meta, &p->ledger, err);
 }
 
-/* Which chunks must come; duplicates within the package come once. */
+/* Whether chunk c must come: it is not on the device, and not a repetition of one that will. */
+static tm_status is_missing(struct pull *p, uint32_t c, struct tm_digest_map *coming,
+                            struct tm_buf *chunk, bool *missing)
+{
+    const struct tm_digest *leaf = &p->meta.chunks[c].leaf;
+    uint64_t first;
+    *missing = false;
+    if (tm_digest_map_get(coming, leaf, &first)) {
+        return TM_OK;
+    }
+    tm_buf_clear(chunk);
+    tm_status status = tm_device_find_chunk(p->options->device, leaf, chunk, NULL);
+    if (status == TM_OK || status == TM_E_NOMEM) {
+        return status;
+    }
+    *missing = true;
+    return tm_digest_map_put(coming, leaf, c);
+}
+
 static tm_status find_missing(struct pull *p, bool *missing, uint64_t *bytes)
 {
+    struct tm_digest_map coming;
     struct tm_buf chunk;
-    tm_buf_init(&chunk, (size_t)256 << 20);
+    tm_status status = TM_OK;
+    tm_digest_map_init(&coming);
+    tm_buf_init(&chunk, TM_PACKAGE_CHUNK_MAX);
     *bytes = 0;
-    for (uint32_t c = 0; c < p->meta.chunk_count; c++) {
-        tm_buf_clear(&chunk);
-        tm_status status =
-            tm_device_find_chunk(p->options->device, &p->meta.chunks[c].leaf, &chunk, NULL);
-        missing[c] = status != TM_OK;
+    for (uint32_t c = 0; c < p->meta.chunk_count && status == TM_OK; c++) {
+        status = is_missing(p, c, &coming, &chunk, &missing[c]);
         *bytes += missing[c] ? p->meta.chunks[c].bytes : 0;
-        if (status == TM_E_NOMEM) {
-            tm_buf_deinit(&chunk);
-            return status;
-        }
     }
     tm_buf_deinit(&chunk);
+    tm_digest_map_deinit(&coming);
+    return status;
+}
+
+/* The chunks are kept until the package is put together from them. */
+static tm_status check_space(const struct pull *p, uint64_t missing_bytes, struct tm_err *err)
+{
+    char path[TM_PATH_MAX], need[TM_NUM_TEXT], have[TM_NUM_TEXT];
+    uint64_t free_bytes = 0, needed = missing_bytes + p->release.bytes;
+    TM_TRY(tm_device_path(p->options->device, p->options->name, p->release.counter, path));
+    TM_TRY(tm_path_free_bytes(path, &free_bytes, err));
+    if (needed > free_bytes) {
+        return tm_err_set(err, TM_E_REFUSED, p->options->name, "no room on the device",
+                          "free some space, or remove a model with tmill-edge rm",
+                          "%s are needed, %s are free", tm_format_bytes(needed, need),
+                          tm_format_bytes(free_bytes, have));
+    }
     return TM_OK;
 }
 
@@ -150,36 +204,52 @@ static tm_status store_run(struct pull *p, uint32_t first, uint32_t end, const s
     return TM_OK;
 }
 
+/* Fetches from chunk `first` on what lies side by side and is missing; *end: the chunk after it. */
+static tm_status fetch_run(struct pull *p, const bool *missing, uint32_t first, uint32_t *end,
+                           struct tm_buf *run, struct tm_err *err)
+{
+    const struct tm_pkg_chunk *chunks = p->meta.chunks;
+    uint64_t start = chunks[first].offset, stop = start + chunks[first].bytes;
+    uint32_t c = first + 1;
+    for (; c < p->meta.chunk_count && missing[c]; c++) {
+        uint64_t more = chunks[c].offset + chunks[c].bytes;
+        if (more - start > RUN_BYTES_MAX) {
+            break;
+        }
+        stop = more;
+    }
+    *end = c;
+    tm_buf_clear(run);
+    TM_TRY(tm_source_range(p->source, p->release.path, start, stop - start, run, err));
+    return store_run(p, first, c, run, err);
+}
+
 static tm_status fetch_chunks(struct pull *p, const bool *missing, uint64_t total,
                               struct tm_err *err)
 {
+    const volatile int *asked = p->options->stop;
     struct tm_buf run;
     tm_status status = TM_OK;
     uint64_t done = 0;
-    tm_buf_init(&run, (size_t)256 << 20);
+    tm_buf_init(&run, (size_t)TM_PACKAGE_CHUNK_MAX + RUN_BYTES_MAX);
     p->progress = tm_progress_new(&(struct tm_progress_options){
         .label = "pull", .total = total, .unit = TM_PROGRESS_BYTES, .quiet = p->options->quiet});
     for (uint32_t c = 0; c < p->meta.chunk_count && status == TM_OK;) {
+        uint32_t end = c + 1;
         if (!missing[c]) {
-            c++;
+            c = end;
             continue;
         }
-        uint32_t end = c + 1;
-        uint64_t start = p->meta.chunks[c].offset;
-        uint64_t stop = start + p->meta.chunks[c].bytes;
-        while (end < p->meta.chunk_count && missing[end] &&
-               p->meta.chunks[end].offset + p->meta.chunks[end].bytes - start <= RUN_BYTES_MAX) {
-            stop = p->meta.chunks[end].offset + p->meta.chunks[end].bytes;
-            end++;
+        if (asked != NULL && *asked != 0) {
+            status = tm_err_set(err, TM_E_STOPPED, p->options->name, "stopped",
+                                "run the command again: what came is kept", "asked to stop");
+            break;
         }
-        tm_buf_clear(&run);
-        status = tm_source_range(p->source, p->release.path, start, stop - start, &run, err);
-        if (status == TM_OK) {
-            status = store_run(p, c, end, &run, err);
+        status = fetch_run(p, missing, c, &end, &run, err);
+        for (; c < end; c++) {
+            done += p->meta.chunks[c].bytes;
         }
-        done += stop - start;
-        tm_progress_update(p->progress, done, NULL);
-        c = end;
+        tm_progress_update(p->progress, status == TM_OK ? done : 0, NULL);
     }
     tm_progress_finish(&p->progress);
     tm_buf_deinit(&run);
@@ -194,6 +264,9 @@ static tm_status fetch_missing(struct pull *p, struct tm_err *err)
         return TM_E_NOMEM;
     }
     tm_status status = find_missing(p, missing, &bytes);
+    if (status == TM_OK) {
+        status = check_space(p, bytes, err);
+    }
     if (status == TM_OK) {
         status = fetch_chunks(p, missing, bytes, err);
     }
@@ -218,10 +291,9 @@ static tm_status run_pull(struct pull *p, struct tm_err *err)
         .front = tm_buf_view(&p->front),
         .back = tm_buf_view(&p->back),
         .package_id = &p->release.package_id,
-        .owner = NULL, /* the signed index names the package by id */
+        .owner = &p->owner,
     };
-    TM_TRY(tm_device_install(o->device, &request, err));
-    return tm_device_raise_index_floor(o->device, &p->signer, p->index_version, err);
+    return tm_device_install(o->device, &request, err);
 }
 
 tm_status tm_pull(const struct tm_pull_options *options, struct tm_pull_report *report,

@@ -20,11 +20,14 @@ struct tm_pull_options {
 struct tm_pull_report {
     uint64_t release, previous; /* previous 0: first install */
     uint64_t package_bytes, fetched_bytes;
-    uint32_t chunks, chunks_fetched;
+    uint32_t chunks, chunks_fetched; /* equal chunks come once */
 };
 
-/* TM_E_NOTHING: the device has the newest release. TM_E_VERIFY: unknown key, bad signature, an
- * older index or release than the device has seen. */
+/* Index and package must each be signed by a trusted key. TM_E_NOTHING: the device has the newest
+ * release. TM_E_NOT_FOUND: the index does not list it. TM_E_VERIFY: unknown key, bad signature, an
+ * older index or release than the device has seen. TM_E_REFUSED: no room for it. TM_E_STOPPED or a
+ * failure on the way: the chunks that came are kept and not fetched again. *report is set in every
+ * case. */
 tm_status tm_pull(const struct tm_pull_options *options, struct tm_pull_report *report,
                   struct tm_err *err) TM_MUST_USE;
 
