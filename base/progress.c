@@ -11,9 +11,8 @@
 #include "base/num.h"
 
 #define BUCKETS 10
-#define REDRAW_MS 100     /* on a terminal */
-#define LINE_MS 10000     /* elsewhere */
-#define SHORT_RUN_MS 2000 /* shorter runs stay silent elsewhere */
+#define REDRAW_MS 100 /* on a terminal */
+#define LINE_MS 10000 /* elsewhere */
 #define BAR_MIN 10
 #define BAR_MAX 32
 #define PIECE_BYTES 64
@@ -310,11 +309,9 @@ void tm_progress_finish(struct tm_progress **progress)
     if (p == NULL) {
         return;
     }
-    /* Elsewhere than on a terminal a short run prints nothing, and one that broke off prints
-     * nothing new: its error is the one line on stderr. */
-    bool whole = p->total == 0 || p->done >= p->total;
-    bool tell = p->printed || (!p->terminal && whole && elapsed_ms(p) > SHORT_RUN_MS);
-    if (!p->quiet && tell) {
+    /* Who printed nothing so far ends silently too: when the command fails later, its error is
+     * the one line on stderr. */
+    if (!p->quiet && p->printed) {
         show(p, true);
         if (p->terminal) {
             fputc('\n', p->stream);

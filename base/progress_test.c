@@ -127,10 +127,15 @@ END_TEST
 START_TEST(longer_runs_end_with_a_line)
 {
     struct tm_progress *p = start("encode", 10, TM_PROGRESS_ITEMS);
-    sim.now_ms += 5000;
+    sim.now_ms += 10000;
+    tm_progress_update(p, 9, NULL);
+    ck_assert_str_ne(printed(), "");
+    sim.now_ms += 10000;
+    tm_progress_update(p, 9, NULL);
     tm_progress_update(p, 10, NULL);
+    ck_assert_str_ne(printed(), "");
     tm_progress_finish(&p);
-    ck_assert_str_eq(printed(), "encode 100%  10/10 units  2.0 units/s  in 5s\n");
+    ck_assert_str_eq(printed(), "encode 100%  10/10 units  0.50 units/s  in 20s\n");
 }
 END_TEST
 

@@ -261,7 +261,7 @@ static tm_status run_resume(const struct tm_command *command, const struct tm_pa
     }
 #define OPT_KEY                                                                                    \
     {                                                                                              \
-        "key", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "the owner's key, instead of the default one"           \
+        "key", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "the owner's key, instead of the default one"   \
     }
 #define OPT_LISTEN                                                                                 \
     {                                                                                              \

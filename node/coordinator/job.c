@@ -122,9 +122,11 @@ static tm_status find_old(struct tm_job *job, const char *journal_path, bool *ke
         return TM_OK;
     }
     memset(&old, 0, sizeof old);
-    TM_TRY(tm_journal_open(journal_path, true, &journal, err));
-    tm_status status = tm_journal_read_job(journal, &old, err);
-    tm_journal_close(&journal);
+    tm_status status = tm_journal_open(journal_path, true, &journal, err);
+    if (status == TM_OK) {
+        status = tm_journal_read_job(journal, &old, err);
+        tm_journal_close(&journal);
+    }
     if (status == TM_E_NOT_FOUND) {
         return TM_OK; /* killed between creating the file and writing the job */
     }

@@ -99,6 +99,7 @@ void tm_journal_job_deinit(struct tm_journal_job *job)
 static tm_status fail(struct tm_journal *j, int code, const char *what, struct tm_err *err)
 {
     const char *why = j->db != NULL ? sqlite3_errmsg(j->db) : sqlite3_errstr(code);
+    int system = 0;
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -119,11 +120,12 @@ static tm_status fail(struct tm_journal *j, int code, const char *what, struct t
     case SQLITE_CANTOPEN:
         return tm_err_set(err, TM_E_IO, j->path, what, "is the folder writable?", "%s", why);
     case SQLITE_IOERR:
+        system = sqlite3_system_errno(j->db);
         return tm_err_set(err, TM_E_IO, j->path, what,
                           "check the disk (dmesg), then resume the job",
                           "the disk reported an error (%s, code %d): nothing after the last "
                           "commit is certain",
-                          why, sqlite3_extended_errcode(j->db));
+                          system != 0 ? strerror(system) : why, sqlite3_extended_errcode(j->db));
     default:
         return tm_err_set(err, TM_E_IO, j->path, what, NULL, "%s (code %d)", why, code);
     }
@@ -225,8 +227,11 @@ static tm_status check_schema(struct tm_journal *j, bool read_only, struct tm_er
     TM_TRY(query_int(j, "PRAGMA user_version", &version, err));
     TM_TRY(query_int(j, "PRAGMA application_id", &application, err));
     TM_TRY(query_int(j, "SELECT count(*) FROM sqlite_schema", &tables, err));
-    if (version == 0 && application == 0 && tables == 0 && !read_only) {
-        return make_schema(j, err);
+    if (version == 0 && application == 0 && tables == 0) {
+        return read_only ? tm_err_set(err, TM_E_NOT_FOUND, j->path, "open the journal",
+                                      "run the command that began the job again",
+                                      "the job ended before anything was written to it")
+                         : make_schema(j, err);
     }
     if (application != APPLICATION_ID) {
         return tm_err_set(err, TM_E_MALFORMED, j->path, "open the journal", NULL,

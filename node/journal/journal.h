@@ -53,7 +53,8 @@ struct tm_journal_node { /* for display: written when a node announces itself an
 };
 
 struct tm_journal;
-/* Opens or creates PATH (read_only never creates: TM_E_NOT_FOUND). A newer schema is
+/* Opens or creates PATH (read_only never creates: TM_E_NOT_FOUND, also for one whose creation was
+ * cut short). A newer schema is
  * TM_E_INCOMPATIBLE, a broken file TM_E_MALFORMED, a journal that another process writes
  * TM_E_REFUSED. */
 tm_status tm_journal_open(const char *path, bool read_only, struct tm_journal **out,

@@ -262,6 +262,11 @@ START_TEST(refused_files)
                      TM_OK);
     ck_assert_int_eq(tm_journal_open(g_path, false, &j, &g_err), TM_E_MALFORMED);
     ck_assert_ptr_nonnull(strstr(g_err.why, "damaged"));
+    /* What a kill or a full disk leaves of a journal that was just being created. */
+    ck_assert_int_eq(tm_file_write_atomic(g_path, 0644, tm_view_of(junk, 0), &g_err), TM_OK);
+    ck_assert_int_eq(tm_journal_open(g_path, true, &j, &g_err), TM_E_NOT_FOUND);
+    j = open_at(false);
+    tm_journal_close(&j);
     ck_assert_int_eq(unlink(g_path), 0);
     /* A later schema: SQLite keeps user_version big-endian at offset 60 of the header. */
     j = open_at(false);
