@@ -211,10 +211,26 @@ def test_names(file):
     return [f"{file.folder}/{s}_test.c" for s in dict.fromkeys(stems)]
 
 
+def command_header(file):
+    """The header of the commands of its folder, when the file is one of commands."""
+    for pattern, header in tables.COMMAND_FILES.items():
+        if fnmatch.fnmatchcase(file.path, pattern):
+            return header
+    return None
+
+
 def rule_test(tree):
     """A test beside every module, and a header for every module."""
     for file in tree.sources:
         if file.in_tests or file.is_test or file.name.endswith("_main.c"):
+            continue
+        header = command_header(file)
+        if header is not None:
+            test = f"tests/whole/test_{file.name[:-2]}.py"
+            if test not in tree.by_path:
+                yield file.path, 1, f"no test of the whole program ({test})"
+            if not any(ours == header for _, ours, _ in file.includes):
+                yield file.path, 1, f"it must include {header}"
             continue
         if not any(name in tree.by_path for name in test_names(file)):
             yield file.path, 1, f"no test beside it ({test_names(file)[0]})"

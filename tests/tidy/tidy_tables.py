@@ -111,6 +111,11 @@ log10 log1p log2 pow sin sinh tan tanh tgamma
 LIBM |= {name + suffix for name in LIBM for suffix in "fl"}
 LIBM_FREE_FOLDERS = ["model", "stages", "package", "scheduler"]
 
+# Files of commands: each is a module of its own behind the one header of its folder, and its test
+# is of the whole program: tests/whole/test_<stem>.py.
+COMMAND_FILES = {"node/cli/cmd_*.c": "node/cli/cli.h",
+                 "node/edge/edge_*.c": "node/edge/edge_commands.h"}
+
 # Tables of numbers may be longer than the limit: path -> reason.
 LONG_FILES = {}
 LONG_FUNCTIONS = {}
