@@ -76,6 +76,7 @@ static tm_status print_json(const struct tm_job *job, const struct summary *s,
     tm_jw_u64(&json.jw, "results_rejected", report->rejected);
     tm_jw_u64(&json.jw, "nodes", s->nodes);
     tm_jw_u64(&json.jw, "nodes_banned", report->nodes_banned);
+    tm_jw_u64(&json.jw, "mesh_milliseconds", report->work_ms);
     tm_jw_u64(&json.jw, "milliseconds", ms);
     return tm_envelope_end(&json, job->warnings, job->warning_count, err);
 }

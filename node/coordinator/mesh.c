@@ -264,6 +264,7 @@ static void fill_report(const struct tm_mesh *m, struct tm_mesh_report *report)
     }
     report->units = m->job->split.unit_count;
     report->units_resumed = m->resumed;
+    report->work_ms = m->first_lease_ms != 0 ? m->done_ms - m->first_lease_ms : 0;
     report->nodes = s.nodes;
     report->nodes_banned = s.nodes_banned;
     report->audits = s.audits;

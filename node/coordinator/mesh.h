@@ -26,6 +26,7 @@ struct tm_mesh_report {
     uint32_t units, units_resumed, nodes, nodes_banned;
     uint64_t audits, rejected, redone, leases_expired, source_bytes_sent;
     uint64_t wall_ms;
+    uint64_t work_ms; /* from the first lease to the last durable unit */
 };
 
 /* TM_OK: every unit is in the journal (then tm_job_merge). TM_E_STOPPED: asked to stop or

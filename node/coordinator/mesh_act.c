@@ -38,6 +38,9 @@ static tm_status act_send(struct tm_mesh *m, const struct tm_coord_action *actio
     }
     if (action->msg->type == TM_MSG_LEASE) {
         allow_fetches(peer, &action->msg->lease);
+        if (m->first_lease_ms == 0) {
+            m->first_lease_ms = tm_clock_ms(tm_clock_os());
+        }
     }
     if (tm_mesh_ports_send(m->ports, peer, action->msg) == TM_E_NOT_FOUND) {
         peer->gone = true;
@@ -174,6 +177,7 @@ static tm_status act(struct tm_mesh *m, const struct tm_coord_action *action, ui
         return act_ban(m, action, err);
     case TM_ACT_DONE:
         m->done = true;
+        m->done_ms = tm_clock_ms(tm_clock_os());
         return TM_OK;
     }
     return TM_OK;

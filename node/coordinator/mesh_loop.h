@@ -45,6 +45,7 @@ struct tm_mesh {
     uint32_t resumed;             /* results found in the journal */
     struct tm_check_job *checked; /* whose verdict is being stepped */
     uint64_t nodes_written_ms, cancel_looked_ms, expired_seen;
+    uint64_t first_lease_ms, done_ms; /* for the report */
     bool done, cancelled;
 };
 

@@ -2,3 +2,5 @@
 # Benchmarks: programs, not tests. Run them from a release build; ratios hold within one run.
 add_executable(bench_stages ${CMAKE_CURRENT_LIST_DIR}/bench_stages.c)
 target_link_libraries(bench_stages PRIVATE tm_encode)
+add_executable(bench_unit ${CMAKE_CURRENT_LIST_DIR}/bench_unit.c)
+target_link_libraries(bench_unit PRIVATE tm_node)
