@@ -119,7 +119,7 @@ static tm_status note_saving(struct tm_coordinator *c, uint32_t unit)
 
 /* The node is excluded, and all that it made is done again. A dispute that another node holds
  * against one of its results becomes an ordinary claim. */
-static tm_status ban(struct tm_coordinator *c, uint32_t node, const char *reason)
+static tm_status ban(struct tm_coordinator *c, uint32_t node, uint32_t unit, const char *reason)
 {
     struct tm_peer *peer = peer_at(c, node);
     snprintf(peer->ban_reason, sizeof peer->ban_reason, "%s", reason);
@@ -129,12 +129,12 @@ static tm_status ban(struct tm_coordinator *c, uint32_t node, const char *reason
         TM_TRY(drop_claim(c, peer->claims));
     }
     while (peer->made != TM_NONE) {
-        uint32_t unit = peer->made, claim = c->board.units[unit].claim;
+        uint32_t made = peer->made, claim = c->board.units[made].claim;
         if (claim != TM_NONE && c->claims.items[claim].dispute) {
             c->claims.items[claim].dispute = false;
             c->claims.disputes--;
         }
-        tm_board_reopen(&c->board, unit, &peer->made);
+        tm_board_reopen(&c->board, made, &peer->made);
         c->redone++;
     }
     peer->accepted = 0;
@@ -143,6 +143,7 @@ static tm_status ban(struct tm_coordinator *c, uint32_t node, const char *reason
     struct tm_coord_action *action = NULL;
     TM_TRY(tm_coord_act(c, TM_ACT_BAN, &peer->id, &action));
     action->seq = c->seq;
+    action->unit = unit;
     snprintf(action->reason, sizeof action->reason, "%s", reason);
     return TM_OK;
 }
@@ -329,7 +330,7 @@ static tm_status on_bad(struct tm_coordinator *c, uint32_t index, enum tm_verdic
     c->rejected++;
     TM_TRY(tm_coord_send_receipt(c, &id, claim.unit, &claim.result.leaf, TM_RECEIPT_REJECTED,
                                  tm_verdict_text(verdict)));
-    return ban(c, claim.node, reason);
+    return ban(c, claim.node, claim.unit, reason);
 }
 
 /* The new result was proven by encoding again, so the accepted one is a lie. */
@@ -339,7 +340,7 @@ static tm_status settle_dispute(struct tm_coordinator *c, uint32_t index)
     char reason[TM_MSG_TEXT_MAX];
     snprintf(reason, sizeof reason, "unit %" PRIu32 ": %s", claim->unit,
              tm_verdict_text(TM_VERDICT_MISMATCH));
-    return ban(c, c->board.units[claim->unit].maker, reason);
+    return ban(c, c->board.units[claim->unit].maker, claim->unit, reason);
 }
 
 static tm_status on_good(struct tm_coordinator *c, uint32_t index, bool audited)

@@ -280,6 +280,7 @@ START_TEST(bans)
     const struct tm_coord_action *ban = action(&f, TM_ACT_BAN, 0);
     ck_assert_ptr_nonnull(ban);
     ck_assert_uint_eq(ban->seq, 4);
+    ck_assert_uint_eq(ban->unit, 3);
     ck_assert_msg(strstr(ban->reason, "unit 3: the bytes decode to something else") != NULL, "%s",
                   ban->reason);
     ck_assert_int_eq(action(&f, TM_ACT_SEND, 1)->msg->type, TM_MSG_BAN);

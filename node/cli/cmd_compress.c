@@ -18,6 +18,7 @@ struct request {
     const char *listen, *key, *ready_file;
     const char *allow; /* comma-separated public keys, or NULL */
     unsigned workers;
+    uint32_t audit_every;
     uint64_t started_ms;
 };
 
@@ -134,6 +135,7 @@ static tm_status run_mesh(struct tm_job *job, const struct request *request,
             .local_workers = request->workers,
             .listen = request->listen,
             .ready_file = request->ready_file,
+            .audit_every = request->audit_every,
             .allow_any_node = allow_count == 0,
             .allow = allow,
             .allow_count = allow_count,
@@ -189,6 +191,8 @@ static struct request request_of(const struct tm_command *command, const struct 
         request.listen = tm_opt_text(command, parsed, "listen");
         request.allow = tm_opt_text(command, parsed, "allow");
         request.ready_file = tm_opt_text(command, parsed, "ready-file");
+        uint64_t every = tm_opt_u64(command, parsed, "audit-every");
+        request.audit_every = every > UINT32_MAX ? UINT32_MAX : (uint32_t)every;
     }
     return request;
 }
@@ -272,6 +276,10 @@ static tm_status run_resume(const struct tm_command *command, const struct tm_pa
     {                                                                                              \
         "allow", 0, TM_OPT_TEXT, "KEYS", NULL, NULL, "only these node keys, comma-separated"       \
     }
+#define OPT_AUDIT                                                                                  \
+    {                                                                                              \
+        "audit-every", 0, TM_OPT_U64, "N", NULL, "16", "encode one result in N again; 0: none"     \
+    }
 #define OPT_READY                                                                                  \
     {                                                                                              \
         "ready-file", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write endpoint and server key here"     \
@@ -294,8 +302,8 @@ const struct tm_command tm_cmd_compress = {
     run_compress,
 };
 
-static const struct tm_option submit_options[] = {OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY,
-                                                  OPT_LISTEN, OPT_ALLOW,  OPT_READY,   {0}};
+static const struct tm_option submit_options[] = {
+    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY, OPT_LISTEN, OPT_ALLOW, OPT_AUDIT, OPT_READY, {0}};
 const struct tm_command tm_cmd_submit = {
     "submit",
     "MODEL",
@@ -310,8 +318,8 @@ const struct tm_command tm_cmd_submit = {
     run_submit,
 };
 
-static const struct tm_option resume_options[] = {OPT_WORKERS, OPT_KEY,   OPT_LISTEN,
-                                                  OPT_ALLOW,   OPT_READY, {0}};
+static const struct tm_option resume_options[] = {OPT_WORKERS, OPT_KEY,   OPT_LISTEN, OPT_ALLOW,
+                                                  OPT_AUDIT,   OPT_READY, {0}};
 const struct tm_command tm_cmd_resume = {
     "resume",
     "JOB",

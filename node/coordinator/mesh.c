@@ -12,7 +12,6 @@
 #define MEMORY_BYTES (32u * 1024 * 1024) /* of uploads, and of sources on their way */
 #define CHECKERS_MAX 4
 #define AUDIT_FIRST 4  /* results of a new node */
-#define AUDIT_EVERY 16 /* then one in so many */
 #define BASE_BYTES                                                                                 \
     (64u * 1024 * 1024) /* program, libraries, model tables, journal, saver's queue */
 #define THREAD_BYTES                                                                               \
@@ -106,8 +105,8 @@ static tm_status new_machine(struct tm_mesh *m, uint64_t epoch, struct tm_err *e
             .plan = job->plan_digest,
             .encoders = tm_encoders_digest(),
             .epoch = epoch,
-            .audit_first = others ? AUDIT_FIRST : 0,
-            .audit_every = others ? AUDIT_EVERY : 0,
+            .audit_first = others && m->options->audit_every > 0 ? AUDIT_FIRST : 0,
+            .audit_every = others ? m->options->audit_every : 0,
         };
         fill_secrets(m, &options);
         status = tm_coordinator_new(&options, &m->machine);

@@ -14,6 +14,8 @@ struct tm_mesh_options {
     const char *listen;                 /* "tcp://0.0.0.0:8471"; NULL: embedded only. Bulk uses the
                                          * next port (or a free one when the port is 0) */
     const char *ready_file;             /* tests: written with the bound endpoint and server key */
+    uint32_t audit_every; /* with listen: after the first results of a node, which are all audited,
+                           * one in so many; 0: no audits at all */
     bool allow_any_node;                /* else only keys in allow */
     const struct tm_public_key *allow;
     size_t allow_count;

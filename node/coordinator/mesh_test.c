@@ -155,6 +155,7 @@ static void start_coordinator(struct coordinator *c, char endpoint[128])
     snprintf(c->ready, sizeof c->ready, "%s/ready", g_job.dir);
     c->options = embedded(0);
     c->options.listen = "tcp://127.0.0.1:0";
+    c->options.audit_every = 16;
     c->options.ready_file = c->ready;
     c->options.allow_any_node = true;
     ck_assert_int_eq(pthread_create(&c->thread, NULL, run_coordinator, c), 0);
