@@ -129,7 +129,7 @@ echo "fetched $(mib "$pulled") of $(mib "$whole")"
 
 step "out to llama.cpp"
 "$edge" export smol --format gguf --type keep -o smol.gguf
-prompt="The capital of France is"
+prompt="Once upon a time, there was a little girl"
 "$TMILL_LLAMA_BIN/llama-completion" -m smol.gguf -p "$prompt" -n 24 --temp 0 -no-cnv \
     --no-display-prompt </dev/null >answer.txt 2>llama.log || fail "llama.cpp does not load it"
 [ -s answer.txt ] || fail "llama.cpp said nothing"

@@ -3,7 +3,8 @@
 # Sets up, builds and runs every test: sh deploy/test.sh
 #
 # The release build runs all tests; the build with the address and undefined-behaviour sanitizers
-# runs the unit tests and the fuzz corpora. The last line is ctest's closing line over both, and the
+# runs the unit tests and the fuzz corpora, and the one with the thread sanitizer the tests of what
+# has threads. The last line is ctest's closing line over both, and the
 # exit status is 0 when every test passed. What ctest said is kept in build/test-*.log.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,13 +16,25 @@ jobs=$(nproc)
 passed=0
 failed=0
 
+# Tests of actors, threads and what they share.
+THREADED="mem_test event_test cpu_test actor_test work_pool_test zap_test transport_test
+    uploads_test saver_test source_server_test mesh_ports_test mesh_test worker_actor_test
+    worker_units_test"
+
+# build PRESET [TARGETS...]
 build() {
-    echo "== build $1"
-    cmake --preset "$1" >"build/configure-$1.log" 2>&1 || {
-        cat "build/configure-$1.log"
+    preset=$1
+    shift
+    echo "== build $preset"
+    cmake --preset "$preset" >"build/configure-$preset.log" 2>&1 || {
+        cat "build/configure-$preset.log"
         exit 1
     }
-    cmake --build --preset "$1"
+    if [ $# -gt 0 ]; then
+        cmake --build --preset "$preset" --target "$@"
+    else
+        cmake --build --preset "$preset"
+    fi
 }
 
 # test PRESET ARGUMENTS...: runs ctest and adds up what its closing line counts.
@@ -43,15 +56,17 @@ test_build() {
 
 mkdir -p build
 build asan
+build tsan $THREADED
 build release
 test_build asan -L '^(unit|fuzz)$'
+test_build tsan -R "^unit\\.($(echo $THREADED | tr ' ' '|'))\$"
 test_build release
 
 total=$((passed + failed))
 echo
 if [ "$failed" -gt 0 ]; then
     # "   8 - unit.keyfile_test (Failed)"
-    grep -hE '^[[:space:]]+[0-9]+ - .* \(.*\)$' build/test-asan.log build/test-release.log || true
+    grep -hE '^[[:space:]]+[0-9]+ - .* \(.*\)$' build/test-*.log || true
 fi
 echo "$((passed * 100 / total))% tests passed, $failed tests failed out of $total"
 [ "$failed" -eq 0 ]

@@ -169,7 +169,7 @@ tm_status tm_prescan(struct tm_view frame, const ProtobufCMessageDescriptor *typ
         const ProtobufCFieldDescriptor *field = NULL;
         TM_TRY(scan_field(&scan, &field));
         if (outermost) {
-            TM_ASSERT(scan.depth == 2); /* a frame holds nothing but messages */
+            TM_ASSERT(field != NULL && scan.depth == 2); /* a frame holds only messages */
             out->body = field->id;
             out->inner = tm_view_of(scan.levels[1].in.data, scan.levels[1].in.bytes);
         }

@@ -99,7 +99,7 @@ static tm_status read_pipeline(const struct reading *r, const struct tm_toml *it
         return refuse(r, item, TM_E_USAGE, "a pipeline must be a table");
     }
     TM_TRY(tm_toml_check_keys(item, allowed, r->name, r->err));
-    const char *text = NULL;
+    const char *text = "";
     TM_TRY(get_text(r, item, "text", &text));
     if (text[0] == '\0' || strlen(text) >= TM_PLAN_PIPELINE_MAX) {
         return refuse(r, item, TM_E_USAGE, "text must have 1 to 255 bytes");
@@ -177,7 +177,7 @@ static tm_status check_source(const struct reading *r, const struct tm_toml *ite
                  tm_escape(tensor->name, tensor->name_bytes, escaped, sizeof escaped));
         return refuse(r, item, TM_E_INCOMPATIBLE, why);
     }
-    const char *dtype = NULL, *digest = NULL;
+    const char *dtype = "", *digest = "";
     TM_TRY(get_text(r, item, "dtype", &dtype));
     if (strcmp(dtype, tm_dtype_name(tensor->dtype)) != 0) {
         return refuse(r, item, TM_E_INCOMPATIBLE, "the model's tensor has another dtype");
@@ -201,7 +201,7 @@ static tm_status read_tensor(const struct reading *r, const struct tm_toml *item
     }
     TM_TRY(tm_toml_check_keys(item, allowed, r->name, r->err));
     TM_TRY(check_source(r, item, tensor));
-    const char *text = NULL;
+    const char *text = "";
     TM_TRY(get_text(r, item, "pipeline", &text));
     uint32_t index = 0;
     while (index < r->plan->pipeline_count && strcmp(r->plan->pipelines[index], text) != 0) {

@@ -20,7 +20,7 @@
     X(TM_STAGE_ZSTD, 4, "zstd", 1)                                                                 \
     X(TM_STAGE_RAW, 5, "raw", 1)
 
-#define TM_STAGE_ENUM(code, value, text, version) code = value,
+#define TM_STAGE_ENUM(code, value, text, version) code = (value),
 enum tm_stage_id { TM_STAGE_LIST(TM_STAGE_ENUM) };
 #undef TM_STAGE_ENUM
 
