@@ -358,8 +358,9 @@ const struct tm_command tm_cmd_watch = {
     1,
     1,
     "follows a job until it ends",
-    "Redraws one line on a terminal, prints one every 10 s elsewhere, one JSON value a second with "
-    "--json.",
+    "Redraws one line on a terminal, prints one every 10 s elsewhere; with --json one JSON value "
+    "a\n"
+    "second.",
     "  tmill watch J3f2a",
     no_options,
     run_watch,
