@@ -9,6 +9,7 @@
 #include "model/writer.h"
 #include "tests/support/made_package.h"
 #include "tests/support/suite.h"
+#include "tests/support/tensor_package.h"
 
 static struct small_job s;
 static struct tm_err err;
@@ -224,6 +225,154 @@ START_TEST(a_damaged_chunk_is_named_and_nothing_is_written)
 }
 END_TEST
 
+/* ---- packages of chosen tensors ---- */
+
+static struct tensor_package tp;
+static const float eight[8] = {1, -2, 0.5f, 4, 0, -0.25f, 3, 65504};
+
+static void make_tensors(void)
+{
+    memset(&err, 0, sizeof err);
+    small_job_setup(&s);
+    snprintf(target, sizeof target, "%s/exported", s.dir);
+    tp_begin(&tp);
+}
+
+static void done_tensors(void)
+{
+    tp_end(&tp);
+    small_job_close(&s);
+}
+
+static void dtype_is(const char *name, enum tm_dtype want, size_t count)
+{
+    enum tm_dtype dtype;
+    size_t n;
+    float *values = values_of(target, name, &dtype, &n);
+    ck_assert_str_eq(tm_dtype_name(dtype), tm_dtype_name(want));
+    ck_assert_uint_eq(n, count);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_float_eq(values[i], eight[i]);
+    }
+    tm_free(values);
+}
+
+/* In a GGUF vectors leave as F32; in safetensors all have the type that was asked. */
+START_TEST(vectors_and_matrices)
+{
+    tp_kept(&tp, "vector", TM_F32, (struct tm_shape){.rank = 1, .dim = {8}}, 64, eight);
+    tp_kept(&tp, "matrix", TM_F32, (struct tm_shape){.rank = 2, .dim = {2, 4}}, 64, eight);
+    tp_write(&tp, s.out);
+    ck_assert_int_eq(export(TM_FORMAT_GGUF, TM_EXPORT_F16), TM_OK);
+    dtype_is("vector", TM_F32, 8);
+    dtype_is("matrix", TM_F16, 8);
+    ck_assert_int_eq(export(TM_FORMAT_SAFETENSORS, TM_EXPORT_F16), TM_OK);
+    dtype_is("vector", TM_F16, 8);
+    dtype_is("matrix", TM_F16, 8);
+    ck_assert_int_eq(export(TM_FORMAT_SAFETENSORS, TM_EXPORT_KEEP), TM_OK);
+    dtype_is("vector", TM_F32, 8);
+}
+END_TEST
+
+START_TEST(no_elements_leave_too)
+{
+    tp_kept(&tp, "none", TM_F32, (struct tm_shape){.rank = 2, .dim = {0, 4}}, 64, eight);
+    tp_kept(&tp, "some", TM_F32, (struct tm_shape){.rank = 1, .dim = {8}}, 64, eight);
+    tp_write(&tp, s.out);
+    ck_assert_int_eq(export(TM_FORMAT_SAFETENSORS, TM_EXPORT_KEEP), TM_OK);
+    dtype_is("none", TM_F32, 0);
+    dtype_is("some", TM_F32, 8);
+}
+END_TEST
+
+static void refused_by_gguf(const char *name)
+{
+    tp_write(&tp, s.out);
+    ck_assert_int_eq(export(TM_FORMAT_GGUF, TM_EXPORT_KEEP), TM_E_INCOMPATIBLE);
+    char line[1600];
+    tm_err_line(&err, line, sizeof line);
+    ck_assert_msg(strstr(line, name) != NULL, "%s", line);
+    ck_assert(!tm_path_exists(target));
+    ck_assert_int_eq(export(TM_FORMAT_SAFETENSORS, TM_EXPORT_KEEP), TM_OK);
+}
+
+START_TEST(a_name_too_long_for_gguf)
+{
+    char name[65];
+    memset(name, 'n', 64);
+    name[64] = '\0';
+    tp_kept(&tp, name, TM_F32, (struct tm_shape){.rank = 1, .dim = {8}}, 64, eight);
+    refused_by_gguf(name);
+    dtype_is(name, TM_F32, 8);
+}
+END_TEST
+
+START_TEST(a_dtype_that_gguf_lacks)
+{
+    tp_kept(&tp, "mask", TM_BOOL, (struct tm_shape){.rank = 1, .dim = {8}}, 64, "\0\1\0\1\1\1\0");
+    refused_by_gguf("mask");
+}
+END_TEST
+
+START_TEST(numbers_beyond_f16_leave_nothing)
+{
+    static const float big[8] = {1e6f};
+    tp_kept(&tp, "fine", TM_F32, (struct tm_shape){.rank = 2, .dim = {1, 8}}, 64, eight);
+    tp_kept(&tp, "big", TM_F32, (struct tm_shape){.rank = 2, .dim = {1, 8}}, 64, big);
+    tp_write(&tp, s.out);
+    ck_assert_int_eq(export(TM_FORMAT_GGUF, TM_EXPORT_F16), TM_E_REFUSED);
+    ck_assert_ptr_nonnull(strstr(err.where, "'big'"));
+    ck_assert_ptr_nonnull(strstr(err.hint, "bf16"));
+    ck_assert(!tm_path_exists(target));
+}
+END_TEST
+
+/* What belongs beside a model.safetensors goes there, but never over what is there. */
+START_TEST(small_files_go_beside_it)
+{
+    struct tm_buf text;
+    char path[160], dir[96];
+    tp_kept(&tp, "t", TM_F32, (struct tm_shape){.rank = 1, .dim = {8}}, 64, eight);
+    tp_attach(&tp, "config.json", tm_view_str("{}"), 64);
+    tp_attach(&tp, "tokenizer.json", tm_view_str("[1]"), 64);
+    tp_attach(&tp, "sub/other.json", tm_view_str("3"), 64);
+    tp_attach(&tp, ".hidden.json", tm_view_str("4"), 64);
+    tp_attach(&tp, "plain", tm_view_str("5"), 64);
+    tp_write(&tp, s.out);
+    snprintf(dir, sizeof dir, "%s/model", s.dir);
+    ck_assert_int_eq(tm_dir_make(dir, 0755, &err), TM_OK);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    ck_assert_int_eq(tm_file_write_atomic(path, 0644, tm_view_str("mine"), &err), TM_OK);
+    snprintf(target, sizeof target, "%s/model.safetensors", dir);
+    ck_assert_int_eq(export(TM_FORMAT_SAFETENSORS, TM_EXPORT_KEEP), TM_OK);
+    dtype_is("t", TM_F32, 8);
+    tm_buf_init(&text, 64);
+    ck_assert_int_eq(tm_file_read(path, &text, &err), TM_OK);
+    ck_assert(tm_view_eq_str(tm_buf_view(&text), "mine"));
+    tm_buf_clear(&text);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    ck_assert_int_eq(tm_file_read(path, &text, &err), TM_OK);
+    ck_assert(tm_view_eq_str(tm_buf_view(&text), "[1]"));
+    tm_buf_deinit(&text);
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_dir_list(dir, &list, &err), TM_OK);
+    ck_assert_uint_eq(list.count, 3);
+    tm_dir_list_free(&list);
+}
+END_TEST
+
+START_TEST(it_stops_when_asked)
+{
+    static volatile int stop = SIGINT;
+    tp_kept(&tp, "t", TM_F32, (struct tm_shape){.rank = 1, .dim = {8}}, 64, eight);
+    tp_write(&tp, s.out);
+    struct tm_export_options options = {
+        .package_path = s.out, .out_path = target, .quiet = true, .stop = &stop};
+    ck_assert_int_eq(tm_export(&options, &err), TM_E_STOPPED);
+    ck_assert(!tm_path_exists(target));
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("export");
@@ -239,6 +388,16 @@ Suite *tm_suite(void)
     tcase_add_test(tc, the_package_is_not_overwritten);
     tcase_add_test(tc, a_full_disk_leaves_nothing);
     tcase_add_test(tc, a_damaged_chunk_is_named_and_nothing_is_written);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("tensors");
+    tcase_add_checked_fixture(tc, make_tensors, done_tensors);
+    tcase_add_test(tc, vectors_and_matrices);
+    tcase_add_test(tc, no_elements_leave_too);
+    tcase_add_test(tc, a_name_too_long_for_gguf);
+    tcase_add_test(tc, a_dtype_that_gguf_lacks);
+    tcase_add_test(tc, numbers_beyond_f16_leave_nothing);
+    tcase_add_test(tc, small_files_go_beside_it);
+    tcase_add_test(tc, it_stops_when_asked);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -141,6 +141,24 @@ START_TEST(flag_over_environment_over_file)
 }
 END_TEST
 
+/* A command's name is a table, an option's is none. */
+START_TEST(tables_and_values_are_not_mixed_up)
+{
+    static const char *const texts[] = {"compress = 3\n", "[recipe]\nname = 3\n", "[other]\n"};
+    char *plain[] = {"m"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char path[64];
+        struct tm_config config = {.root = NULL};
+        reset();
+        write_config(path, texts[i]);
+        ck_assert_int_eq(parse_with_config(1, plain, &config), TM_E_USAGE);
+        ck_assert_msg(strstr(err.where, ":1:") != NULL, "%s", err.where);
+        tm_config_unload(&config);
+        unlink(path);
+    }
+}
+END_TEST
+
 START_TEST(unknown_configuration_keys_are_refused_with_their_place)
 {
     char path[64];
@@ -165,6 +183,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, what_it_does_not_know_is_refused);
     tcase_add_test(tc, flag_over_environment_over_file);
     tcase_add_test(tc, unknown_configuration_keys_are_refused_with_their_place);
+    tcase_add_test(tc, tables_and_values_are_not_mixed_up);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -25,8 +25,8 @@ static inline void captured_read(FILE *f, char *text, size_t text_bytes)
     fclose(f);
 }
 
-/* words ends with NULL; words[0] is the program's name. out_path: where stdout goes, NULL: caught.
- */
+/* words ends with NULL; words[0] is the program's name. out_path: where stdout goes; NULL: caught;
+ * "": closed. */
 static inline void captured_run_to(const struct tm_program *program, char *const *words,
                                    const char *out_path, struct captured *got)
 {
@@ -39,7 +39,9 @@ static inline void captured_run_to(const struct tm_program *program, char *const
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        if (out_path != NULL) {
+        if (out_path != NULL && out_path[0] == '\0') {
+            close(1);
+        } else if (out_path != NULL) {
             FILE *other = freopen(out_path, "w", stdout);
             (void)other;
         } else {
