@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# sh tests/edge/edge_links.sh TMILL_EDGE TMILL LIBRARY.a...: the program of devices holds nothing of
-# our LIBRARYs (encoders, scheduler, sockets) and loads no library that belongs to them. Each must be
-# found in TMILL, or the test is blind.
+# sh tests/edge/edge_links.sh TMILL_EDGE TMILL LIBRARY.a...
+# The program of devices holds nothing of our LIBRARYs (encoders, scheduler, sockets) and loads no
+# library that belongs to them. Each must be found in TMILL, or the test is blind.
 set -eu
 export LC_ALL=C
 edge=$1 tmill=$2
