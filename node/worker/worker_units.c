@@ -276,18 +276,32 @@ static void upload(struct tm_worker_units *units, const struct tm_worker_action 
     u->credit = 0;
 }
 
+/* false when its bytes are all sent or paid for. */
+static bool give_credit(struct unit *u, uint32_t credit)
+{
+    uint32_t left = (uint32_t)u->result->bytes.bytes - u->sent - u->credit;
+    u->credit += credit < left ? credit : left;
+    return left > 0;
+}
+
+/* Units with the same bytes have the same leaf, so one of them may have sent what was asked of
+ * another that is done by now: then it begins anew. */
 static void on_credit(struct tm_worker_units *units, const struct tm_msg_credit *credit)
 {
+    struct unit *spent = NULL;
     for (size_t i = 0; i < UNITS_MAX; i++) {
         struct unit *u = &units->units[i];
         if (!u->used || !u->uploading || !tm_digest_eq(&u->result->leaf, &credit->id)) {
             continue;
         }
-        uint32_t left = (uint32_t)u->result->bytes.bytes - u->sent - u->credit;
-        if (left > 0) { /* else it is for another unit with the same bytes */
-            u->credit += credit->credit_bytes < left ? credit->credit_bytes : left;
+        if (give_credit(u, credit->credit_bytes)) {
             return;
         }
+        spent = u;
+    }
+    if (spent != NULL && spent->credit == 0) {
+        spent->sent = 0;
+        give_credit(spent, credit->credit_bytes);
     }
 }
 

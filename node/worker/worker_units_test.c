@@ -148,6 +148,52 @@ START_TEST(fetched_encoded_sent)
 }
 END_TEST
 
+/* Announces the result of an encoded unit. */
+static void announce(uint32_t unit, const struct tm_worker_event *encoded)
+{
+    struct tm_msg result = {
+        .type = TM_MSG_RESULT,
+        .result = {.epoch = 1, .unit = unit, .leaf = encoded->leaf, .bytes = encoded->bytes}};
+    g_action.unit = unit;
+    g_action.msg = &result;
+    act(TM_WACT_UPLOAD);
+    ck_assert_int_eq(at_coordinator()->type, TM_MSG_RESULT);
+}
+
+static void pay_for_all(const struct tm_worker_event *encoded)
+{
+    struct tm_msg credit = {.type = TM_MSG_CREDIT,
+                            .credit = {.id = encoded->leaf, .credit_bytes = encoded->bytes}};
+    tm_worker_units_message(g_units, &credit, 1002);
+    tm_worker_units_pump(g_units, 1002);
+    const struct tm_msg *msg = at_coordinator();
+    ck_assert_int_eq(msg->type, TM_MSG_DATA);
+    ck_assert_uint_eq(msg->data.offset, 0);
+    ck_assert_uint_eq(msg->data.piece.bytes, encoded->bytes);
+}
+
+/* Which of the two a piece or a credit is for nobody can tell, and nobody need. */
+START_TEST(two_units_with_the_same_bytes)
+{
+    fetch_whole();
+    act(TM_WACT_ENCODE);
+    struct tm_worker_event first = wait_event();
+    g_action.unit = g_action.desc.unit = 8;
+    act(TM_WACT_FETCH);
+    ck_assert_int_eq(wait_event().type, TM_WEV_FETCHED);
+    act(TM_WACT_ENCODE);
+    struct tm_worker_event second = wait_event();
+    ck_assert_uint_eq(second.unit, 8);
+    ck_assert(tm_digest_eq(&first.leaf, &second.leaf));
+    announce(7, &first);
+    announce(8, &second);
+    pay_for_all(&first);
+    g_action.unit = 8; /* its receipt: the coordinator took the bytes for it */
+    act(TM_WACT_FORGET);
+    pay_for_all(&first);
+}
+END_TEST
+
 START_TEST(wrong_bytes_fail_the_fetch)
 {
     act(TM_WACT_FETCH);
@@ -212,6 +258,7 @@ Suite *tm_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, fetched_encoded_sent);
+    tcase_add_test(tc, two_units_with_the_same_bytes);
     tcase_add_test(tc, wrong_bytes_fail_the_fetch);
     tcase_add_test(tc, a_fetch_that_stands_still_fails);
     tcase_add_test(tc, restart_asks_again);
