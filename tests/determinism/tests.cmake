@@ -9,5 +9,11 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_test(NAME determinism.builds
     COMMAND sh ${CMAKE_SOURCE_DIR}/tests/determinism/builds.sh ${CMAKE_SOURCE_DIR}
       ${CMAKE_BINARY_DIR}/determinism)
-  set_tests_properties(determinism.builds PROPERTIES LABELS determinism TIMEOUT 1800)
+  set_tests_properties(determinism.builds PROPERTIES LABELS determinism TIMEOUT 1800
+    FIXTURES_SETUP four_builds)
+  add_test(NAME determinism.package
+    COMMAND sh ${CMAKE_SOURCE_DIR}/tests/determinism/package.sh ${CMAKE_SOURCE_DIR}
+      ${CMAKE_BINARY_DIR}/determinism)
+  set_tests_properties(determinism.package PROPERTIES LABELS determinism TIMEOUT 600
+    FIXTURES_REQUIRED four_builds)
 endif()
