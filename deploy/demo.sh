@@ -89,11 +89,22 @@ echo "listening on $endpoint as $server_key"
 "$adversary" --join "$endpoint" --server-key "$server_key" --name cheater --mode sometimes \
     >cheater.log 2>&1 &
 pids="$pids $!"
+nodes=
 for i in 1 2 3; do
     "$tmill" node run --join "$endpoint" --server-key "$server_key" --name "node-$i" \
         --key "$work/node-$i.key" --threads 1 --once >"node-$i.log" 2>&1 &
     pids="$pids $!"
+    nodes="$nodes $!"
 done
+while kill -0 "$submit" 2>/dev/null; do
+    alive=0
+    for pid in $nodes; do
+        kill -0 "$pid" 2>/dev/null && alive=1
+    done
+    [ "$alive" -eq 1 ] || { sleep 2; break; }
+    sleep 0.2
+done
+kill -0 "$submit" 2>/dev/null && fail "every node ended before the job: $(cat node-1.log)"
 wait "$submit" || fail "the job failed"
 job=$(field submit.json job)
 "$tmill" show "$job"

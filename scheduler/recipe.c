@@ -26,7 +26,7 @@ void tm_recipe_destroy(struct tm_recipe **recipe)
         return;
     }
     struct tm_recipe *r = *recipe;
-    for (uint32_t i = 0; i < r->rule_count; i++) {
+    for (uint32_t i = 0; r->rules != NULL && i < r->rule_count; i++) {
         tm_free(r->rules[i].match);
         tm_free(r->rules[i].codec);
     }

@@ -35,6 +35,7 @@ struct tiling {
 
 static uint64_t ceil_div(uint64_t a, uint64_t b)
 {
+    TM_ASSERT(b > 0);
     return a / b + (a % b != 0 ? 1 : 0);
 }
 

@@ -69,8 +69,10 @@ static float fill_one(enum tm_vector_kind kind, uint64_t *state, uint32_t row, u
         bool zero_group = (row + col / 32) % 5 == 4;
         return zero_group ? 0.0f : next(state) % 61 == 0 ? x * 16.0f : x;
     }
-    case TM_VECTOR_TERNARY:
-        return (float)((int)(next(state) % 3) - 1) * (float)(1 + col / 32) * 0x1p-6f;
+    case TM_VECTOR_TERNARY: {
+        unsigned group = 1 + col / 32;
+        return (float)((int)(next(state) % 3) - 1) * (float)group * 0x1p-6f;
+    }
     case TM_VECTOR_ZERO:
         return next(state) % 2 == 0 ? 0.0f : -0.0f;
     }

@@ -34,7 +34,7 @@ static tm_status run_node(const struct tm_command *command, const struct tm_pars
         .identity = identity,
         .name = name != NULL ? name : host,
         .threads = (unsigned)tm_opt_u64(command, parsed, "threads"),
-        .cache_bytes = tm_opt_u64(command, parsed, "cache"),
+        .cache_bytes = tm_opt_u64(command, parsed, "memory-cache"),
         .exit_when_done = tm_opt_flag(command, parsed, "once"),
         .sink = &sink,
         .stop = &tm_stop_signal,
@@ -50,7 +50,7 @@ static const struct tm_option node_options[] = {
     {"key", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "this node's key (made on first use)"},
     {"name", 0, TM_OPT_TEXT, "NAME", NULL, NULL, "what to be called (the host name)"},
     {"threads", 0, TM_OPT_U64, "N", NULL, "0", "units encoded at once; 0: one per CPU"},
-    {"cache", 0, TM_OPT_SIZE, "SIZE", NULL, "64MiB", "memory for source chunks"},
+    {"memory-cache", 0, TM_OPT_SIZE, "SIZE", NULL, "64MiB", "memory for source chunks"},
     {"once", 0, TM_OPT_FLAG, NULL, NULL, NULL, "end when the job is done"},
     {0},
 };

@@ -225,8 +225,8 @@ tm_status tm_endpoint_next(const char *endpoint, char out[TM_ENDPOINT_MAX], stru
         snprintf(out, TM_ENDPOINT_MAX, "%s-next", endpoint);
         return TM_OK;
     }
-    const char *digits;
-    uint64_t port;
+    const char *digits = endpoint;
+    uint64_t port = 0;
     TM_TRY(parse_tcp(endpoint, &digits, &port, err));
     snprintf(out, TM_ENDPOINT_MAX, "%.*s%u", (int)(digits - endpoint), endpoint,
              (unsigned)port + 1);
