@@ -18,25 +18,38 @@
 /* A try that brought so much before it broke off does not count: a bad line gets a large file in
  * the end, a server that trickles does not hold a device for ever. */
 #define PROGRESS_BYTES (64u << 10)
+#define PIECE_BYTES (1u << 20) /* of a file in a folder */
 
 struct tm_source {
     char *location; /* without a trailing slash */
     CURL *curl;     /* NULL: a folder */
     const volatile int *stop;
     uint64_t received;
+    bool ignores_range;
 };
 
-/* One transfer: the wanted window of the body goes to out, the rest is dropped. */
+/* What is fetched and where it goes. */
+struct request {
+    const char *where; /* URL or path */
+    uint64_t offset;
+    uint64_t bytes; /* UINT64_MAX: to the end */
+    tm_source_sink sink;
+    void *context;
+    uint64_t delivered; /* to the sink so far */
+};
+
+/* One try: the wanted window of the body goes to the sink, the rest is dropped. */
 struct transfer {
     struct tm_source *source;
-    struct tm_buf *out;
+    struct request *request;
+    struct tm_err *err;
     uint64_t skip;   /* bytes still to drop: a server that ignored Range */
-    uint64_t wanted; /* bytes still to come; UINT64_MAX: to the end, bounded by out */
+    uint64_t wanted; /* bytes still to come; UINT64_MAX: to the end */
+    uint64_t start;  /* what we asked; UINT64_MAX: no range */
     bool complete;   /* all wanted bytes are there: the rest of the body is not waited for */
+    bool ranged;     /* a Content-Range came, and it starts where we asked */
     bool elsewhere;  /* a 206 that does not start where we asked */
-    bool too_large, no_memory;
-    uint64_t start; /* what we asked */
-    bool ranged;    /* a Content-Range came, and it starts where we asked */
+    tm_status sunk;  /* of the sink */
     long code;
 };
 
@@ -102,6 +115,11 @@ void tm_source_close(struct tm_source **source)
     *source = NULL;
 }
 
+bool tm_source_ignores_range(const struct tm_source *source)
+{
+    return source->ignores_range;
+}
+
 uint64_t tm_source_received(const struct tm_source *source)
 {
     return source->received;
@@ -151,6 +169,7 @@ static const char *wanted_part(struct transfer *t, const char *data, size_t *use
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct transfer *t = context;
+    struct request *r = t->request;
     size_t bytes = size * count, use = bytes;
     t->source->received += bytes;
     curl_easy_getinfo(t->source->curl, CURLINFO_RESPONSE_CODE, &t->code);
@@ -158,11 +177,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
         return 0; /* nobody's data */
     }
     if (t->code == 206) {
-        t->elsewhere = !t->ranged || t->wanted == UINT64_MAX;
+        t->elsewhere = !t->ranged;
         if (t->elsewhere) {
             return 0;
         }
         t->skip = 0;
+    } else if (t->start != UINT64_MAX) {
+        t->source->ignores_range = true;
     }
     if (t->complete) {
         return 0; /* more than we asked for */
@@ -170,12 +191,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     uint64_t dropped = t->skip;
     const char *at = wanted_part(t, data, &use);
     dropped -= t->skip;
-    tm_status status = tm_buf_put(t->out, at, use);
-    if (status != TM_OK) {
-        t->too_large = status == TM_E_LIMIT;
-        t->no_memory = status != TM_E_LIMIT;
+    t->sunk = use > 0 ? r->sink(r->context, (const uint8_t *)at, use, t->err) : TM_OK;
+    if (t->sunk != TM_OK) {
         return 0;
     }
+    r->delivered += use;
     if (t->wanted != UINT64_MAX) {
         t->wanted -= use;
         t->complete = t->wanted == 0;
@@ -301,15 +321,12 @@ static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, c
                        bool *again, struct tm_err *err)
 {
     *again = false;
-    if (t->complete || (rc == CURLE_OK && t->wanted == UINT64_MAX && t->code == 200)) {
+    bool ended = rc == CURLE_OK && (t->code == 200 || (t->code == 206 && !t->elsewhere));
+    if (t->complete || (ended && t->wanted == UINT64_MAX && t->skip == 0)) {
         return TM_OK;
     }
-    if (t->no_memory) {
-        return TM_E_NOMEM;
-    }
-    if (t->too_large) {
-        return tm_err_set(err, TM_E_MALFORMED, url, "too large", "ask the publisher",
-                          "the file has more bytes than such a file may have");
+    if (t->sunk != TM_OK) {
+        return t->sunk;
     }
     if (t->elsewhere) {
         return tm_err_set(err, TM_E_NETWORK, url, "cannot fetch", retry_hint,
@@ -325,89 +342,128 @@ static tm_status judge(const struct transfer *t, CURLcode rc, const char *url, c
     return judge_curl(rc, url, message, again, err);
 }
 
-/* offset and bytes of the file at url into out; bytes UINT64_MAX: the whole. */
-static tm_status http_get(struct tm_source *source, const char *url, uint64_t offset,
-                          uint64_t bytes, struct tm_buf *out, struct tm_err *err)
+/* One try; a try that broke off goes on where it ended. */
+static tm_status http_try(struct tm_source *source, struct request *r, bool *again,
+                          struct tm_err *err)
 {
-    size_t start = out->bytes;
-    bool again = true, whole = bytes == UINT64_MAX;
+    char message[CURL_ERROR_SIZE] = "", range[64];
+    bool whole = r->bytes == UINT64_MAX;
+    uint64_t start = r->offset + r->delivered;
+    struct transfer t = {.source = source,
+                         .request = r,
+                         .err = err,
+                         .skip = start,
+                         .start = whole && start == 0 ? UINT64_MAX : start,
+                         .wanted = whole ? UINT64_MAX : r->bytes - r->delivered};
+    int n = snprintf(range, sizeof range, "%llu-", (unsigned long long)start);
+    if (!whole) {
+        snprintf(range + n, sizeof range - (size_t)n, "%llu",
+                 (unsigned long long)(r->offset + r->bytes - 1));
+    }
+    set_options(source, r->where, t.start == UINT64_MAX ? NULL : range, &t, message);
+    CURLcode rc = curl_easy_perform(source->curl);
+    curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
+    return judge(&t, rc, r->where, message, again, err);
+}
+
+static tm_status http_get(struct tm_source *source, struct request *r, struct tm_err *err)
+{
+    bool again = true;
     tm_status status = TM_E_NETWORK;
     for (int attempt = 0; attempt < TRIES && again; attempt++) {
-        char message[CURL_ERROR_SIZE] = "";
-        char range[64];
-        if (whole) {
-            out->bytes = start;
-        }
-        uint64_t have = out->bytes - start; /* a try that broke off goes on where it ended */
-        struct transfer t = {.source = source,
-                             .out = out,
-                             .start = offset + have,
-                             .skip = offset + have,
-                             .wanted = whole ? UINT64_MAX : bytes - have};
-        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)t.start,
-                 (unsigned long long)(offset + bytes - 1));
+        uint64_t before = r->delivered;
         if (attempt > 0) {
             wait_before_retry(source, attempt);
         }
-        set_options(source, url, whole ? NULL : range, &t, message);
-        CURLcode rc = curl_easy_perform(source->curl);
-        curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
-        status = judge(&t, rc, url, message, &again, err);
-        if (!whole && out->bytes - start - have >= PROGRESS_BYTES) {
+        status = http_try(source, r, &again, err);
+        if (r->delivered - before >= PROGRESS_BYTES) {
             attempt = 0; /* the next is a first retry */
         }
     }
     return status;
 }
 
-static tm_status folder_get(struct tm_source *source, const char *path, uint64_t offset,
-                            uint64_t bytes, struct tm_buf *out, struct tm_err *err)
+static tm_status folder_pieces(struct tm_source *source, struct request *r, struct tm_file_in *file,
+                               uint8_t *piece, struct tm_err *err)
+{
+    while (r->delivered < r->bytes) {
+        uint64_t left = r->bytes - r->delivered;
+        size_t n = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        if (source->stop != NULL && *source->stop != 0) {
+            return tm_err_set(err, TM_E_STOPPED, r->where, "stopped",
+                              "run the command again: what came is kept", "asked to stop");
+        }
+        TM_TRY(tm_file_read_at(file, r->offset + r->delivered, piece, n, err));
+        TM_TRY(r->sink(r->context, piece, n, err));
+        r->delivered += n;
+        source->received += n;
+    }
+    return TM_OK;
+}
+
+static tm_status folder_get(struct tm_source *source, struct request *r, struct tm_err *err)
 {
     struct tm_file_in *file = NULL;
-    uint8_t *at = NULL;
-    TM_TRY(tm_file_open(path, &file, err));
-    tm_status status = TM_OK;
-    if (bytes == UINT64_MAX) {
-        bytes = tm_file_bytes(file);
+    TM_TRY(tm_file_open(r->where, &file, err));
+    uint64_t have = tm_file_bytes(file);
+    tm_status status;
+    if (r->bytes == UINT64_MAX) {
+        r->bytes = have;
     }
-    if (offset > tm_file_bytes(file) || bytes > tm_file_bytes(file) - offset) {
-        status =
-            tm_err_set(err, TM_E_MALFORMED, path, "file too short", "copy the repository again",
-                       "%llu bytes, %llu expected", (unsigned long long)tm_file_bytes(file),
-                       (unsigned long long)(offset + bytes));
-    }
-    if (status == TM_OK) {
-        status = tm_buf_extend(out, (size_t)bytes, &at);
-    }
-    if (status == TM_E_LIMIT) {
-        status = tm_err_set(err, TM_E_MALFORMED, path, "too large", "ask the publisher",
-                            "the file has more bytes than such a file may have");
-    }
-    if (status == TM_OK) {
-        status = tm_file_read_at(file, offset, at, (size_t)bytes, err);
-        source->received += bytes;
+    if (r->offset > have || r->bytes > have - r->offset) {
+        status = tm_err_set(err, TM_E_MALFORMED, r->where, "file too short",
+                            "copy the repository again", "%llu bytes, %llu expected",
+                            (unsigned long long)have, (unsigned long long)(r->offset + r->bytes));
+    } else {
+        uint8_t *piece = tm_alloc(PIECE_BYTES);
+        status = piece != NULL ? folder_pieces(source, r, file, piece, err) : TM_E_NOMEM;
+        tm_free(piece);
     }
     tm_file_close(&file);
     return status;
 }
 
-static tm_status get(struct tm_source *source, const char *path, uint64_t offset, uint64_t bytes,
-                     struct tm_buf *out, struct tm_err *err)
+static tm_status get(struct tm_source *source, const char *path, struct request *r,
+                     struct tm_err *err)
 {
     char full[TM_PATH_MAX];
-    TM_TRY(tm_path_join(full, source->location, path));
-    if (bytes == 0) {
+    if (tm_path_join(full, source->location, path) != TM_OK) {
+        return tm_err_set(err, TM_E_USAGE, source->location, "cannot fetch from there", NULL,
+                          "the address is longer than %d bytes", TM_PATH_MAX);
+    }
+    if (r->bytes == 0) {
         return TM_OK;
     }
-    return source->curl != NULL ? http_get(source, full, offset, bytes, out, err)
-                                : folder_get(source, full, offset, bytes, out, err);
+    r->where = full;
+    tm_status status = source->curl != NULL ? http_get(source, r, err) : folder_get(source, r, err);
+    if (status != TM_OK && err != NULL && err->where[0] == '\0') {
+        tm_err_prefix(err, full); /* a sink does not know where its bytes come from */
+    }
+    return status;
+}
+
+tm_status tm_source_stream(struct tm_source *source, const char *path, uint64_t offset,
+                           uint64_t bytes, tm_source_sink sink, void *context, struct tm_err *err)
+{
+    TM_ASSERT(bytes != UINT64_MAX);
+    struct request r = {.offset = offset, .bytes = bytes, .sink = sink, .context = context};
+    return get(source, path, &r, err);
+}
+
+static tm_status to_buf(void *context, const uint8_t *data, size_t bytes, struct tm_err *err)
+{
+    tm_status status = tm_buf_put(context, data, bytes);
+    if (status == TM_E_LIMIT) {
+        return tm_err_set(err, TM_E_MALFORMED, NULL, "too large", "ask the publisher",
+                          "the file has more bytes than such a file may have");
+    }
+    return status;
 }
 
 tm_status tm_source_range(struct tm_source *source, const char *path, uint64_t offset,
                           uint64_t bytes, struct tm_buf *out, struct tm_err *err)
 {
-    TM_ASSERT(bytes != UINT64_MAX);
-    return get(source, path, offset, bytes, out, err);
+    return tm_source_stream(source, path, offset, bytes, to_buf, out, err);
 }
 
 tm_status tm_source_file(struct tm_source *source, const char *path, uint64_t max,
@@ -415,7 +471,8 @@ tm_status tm_source_file(struct tm_source *source, const char *path, uint64_t ma
 {
     struct tm_buf text;
     tm_buf_init(&text, max);
-    tm_status status = get(source, path, 0, UINT64_MAX, &text, err);
+    struct request r = {.bytes = UINT64_MAX, .sink = to_buf, .context = &text};
+    tm_status status = get(source, path, &r, err);
     if (status == TM_OK) {
         status = tm_buf_put(out, text.data, text.bytes);
     }

@@ -26,6 +26,16 @@ tm_status tm_source_range(struct tm_source *source, const char *path, uint64_t o
 /* A whole small file of at most max bytes. */
 tm_status tm_source_file(struct tm_source *source, const char *path, uint64_t max,
                          struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
+/* The same bytes piece by piece, in order and each once; a failure of the sink ends it and is
+ * returned. Memory: one piece. */
+typedef tm_status (*tm_source_sink)(void *context, const uint8_t *data, size_t bytes,
+                                    struct tm_err *err);
+tm_status tm_source_stream(struct tm_source *source, const char *path, uint64_t offset,
+                           uint64_t bytes, tm_source_sink sink, void *context,
+                           struct tm_err *err) TM_MUST_USE;
+/* Whether the server has answered a range with a whole file: each range then costs all that lies
+ * before it, and few long ones are better than many short ones. */
+bool tm_source_ignores_range(const struct tm_source *source);
 /* Bytes that came over the wire (or out of the folder) so far, dropped ones included. */
 uint64_t tm_source_received(const struct tm_source *source);
 

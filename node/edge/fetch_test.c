@@ -96,10 +96,56 @@ START_TEST(ranges_of_a_server)
 }
 END_TEST
 
+struct pieces {
+    uint64_t at;
+    unsigned count, fail_at;
+};
+
+static tm_status take_piece(void *context, const uint8_t *piece, size_t bytes, struct tm_err *e)
+{
+    struct pieces *p = context;
+    if (++p->count == p->fail_at) {
+        return tm_err_set(e, TM_E_IO, "sink", "full", NULL, "no room");
+    }
+    ck_assert_mem_eq(piece, data + p->at, bytes);
+    p->at += bytes;
+    return TM_OK;
+}
+
+/* In order, each byte once, also over a line that breaks; a failing sink ends it at once. */
+START_TEST(streams)
+{
+    static const enum http_fault faults[] = {HTTP_GOOD, HTTP_IGNORE_RANGE, HTTP_CUT_ONCE};
+    for (size_t i = 0; i <= sizeof faults / sizeof faults[0]; i++) {
+        struct pieces p = {.at = 1000};
+        if (i > 0) {
+            serve(faults[i - 1]);
+        } else {
+            ck_assert_int_eq(tm_source_open(dir, NULL, &source, &err), TM_OK);
+        }
+        ck_assert_int_eq(tm_source_stream(source, "file", 1000, 200000, take_piece, &p, &err),
+                         TM_OK);
+        ck_assert_uint_eq(p.at, 201000);
+        p = (struct pieces){.at = 1000, .fail_at = 1};
+        unsigned before = atomic_load(&server.requests);
+        ck_assert_int_eq(tm_source_stream(source, "file", 1000, 200000, take_piece, &p, &err),
+                         TM_E_IO);
+        ck_assert_str_eq(err.where, "sink");
+        if (i > 0) {
+            ck_assert_uint_eq(atomic_load(&server.requests), before + 1);
+            http_stop(&server);
+        }
+        tm_source_close(&source);
+    }
+}
+END_TEST
+
 START_TEST(a_server_that_ignores_range)
 {
     serve(HTTP_IGNORE_RANGE);
+    ck_assert(!tm_source_ignores_range(source));
     try_ranges();
+    ck_assert(tm_source_ignores_range(source));
     http_stop(&server);
 }
 END_TEST
@@ -110,6 +156,17 @@ START_TEST(an_answer_that_broke_off_goes_on)
     is_exact(1000, 50000);
     ck_assert_uint_eq(atomic_load(&server.requests), 2);
     ck_assert_uint_eq(tm_source_received(source), 50000); /* nothing came twice */
+    http_stop(&server);
+}
+END_TEST
+
+START_TEST(a_whole_file_that_broke_off_goes_on)
+{
+    serve(HTTP_CUT_ONCE);
+    ck_assert_int_eq(tm_source_file(source, "file", BYTES, &out, &err), TM_OK);
+    ck_assert_uint_eq(out.bytes, BYTES);
+    ck_assert_mem_eq(out.data, data, BYTES);
+    ck_assert_uint_eq(tm_source_received(source), BYTES);
     http_stop(&server);
 }
 END_TEST
@@ -204,6 +261,7 @@ START_TEST(more_than_asked_is_cut_off)
     tm_buf_clear(&out);
     ck_assert_int_eq(tm_source_file(source, "file", 2 * BYTES, &out, &err), TM_E_MALFORMED);
     ck_assert_ptr_nonnull(strstr(err.what, "too large"));
+    ck_assert_ptr_nonnull(strstr(err.where, "/file"));
     http_stop(&server);
 }
 END_TEST
@@ -297,8 +355,10 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, ranges_of_a_folder);
     tcase_add_test(tc, ranges_of_a_server);
+    tcase_add_test(tc, streams);
     tcase_add_test(tc, a_server_that_ignores_range);
     tcase_add_test(tc, an_answer_that_broke_off_goes_on);
+    tcase_add_test(tc, a_whole_file_that_broke_off_goes_on);
     tcase_add_test(tc, an_answer_that_always_breaks_off);
     tcase_add_test(tc, a_server_error_is_tried_again);
     tcase_add_test(tc, a_refusal_is_not_tried_again);

@@ -11,7 +11,7 @@
 #include "package/release.h"
 
 #define INDEX_BYTES_MAX (16u << 20)
-#define RUN_BYTES_MAX (4u << 20) /* chunks that lie side by side are asked for together */
+#define RUN_BYTES_MAX (64u << 20) /* chunks that lie side by side are asked for together */
 
 struct pull {
     const struct tm_pull_options *options;
@@ -24,6 +24,7 @@ struct pull {
     struct tm_pkg_meta meta;
     struct tm_pkg_ledger ledger;
     struct tm_progress *progress;
+    uint64_t arrived; /* bytes of the chunks that came */
 };
 
 static tm_status read_index(struct pull *p, struct tm_err *err)
@@ -183,76 +184,100 @@ static tm_status check_space(const struct pull *p, uint64_t missing_bytes, struc
     return TM_OK;
 }
 
-static tm_status store_run(struct pull *p, uint32_t first, uint32_t end, const struct tm_buf *run,
-                           struct tm_err *err)
+/* Chunks as they come over one range of the package. */
+struct arrival {
+    struct pull *p;
+    const bool *missing;
+    uint32_t chunk, end;
+    uint64_t at;         /* place in the file of the next byte */
+    struct tm_buf bytes; /* of the chunk so far */
+};
+
+static tm_status store_chunk(struct arrival *a, struct tm_err *err)
 {
-    struct tm_store *store = tm_device_chunks(p->options->device);
-    for (uint32_t c = first; c < end; c++) {
-        const struct tm_pkg_chunk *chunk = &p->meta.chunks[c];
-        struct tm_view view = {run->data + (chunk->offset - p->meta.chunks[first].offset),
-                               chunk->bytes};
-        struct tm_digest leaf = tm_merkle_leaf(view);
-        if (!tm_digest_eq(&leaf, &chunk->leaf)) {
-            return tm_err_set(err, TM_E_VERIFY, p->release.path, "a chunk does not verify",
-                              "try again later, or from another place",
-                              "chunk %u at byte %llu is not the one that was signed", c,
-                              (unsigned long long)chunk->offset);
+    struct pull *p = a->p;
+    const struct tm_pkg_chunk *chunk = &p->meta.chunks[a->chunk];
+    struct tm_digest leaf = tm_merkle_leaf(tm_buf_view(&a->bytes));
+    if (!tm_digest_eq(&leaf, &chunk->leaf)) {
+        return tm_err_set(err, TM_E_VERIFY, p->release.path, "a chunk does not verify",
+                          "try again later, or from another place",
+                          "chunk %u at byte %llu is not the one that was signed", a->chunk,
+                          (unsigned long long)chunk->offset);
+    }
+    TM_TRY(tm_store_put(tm_device_chunks(p->options->device), &chunk->leaf, tm_buf_view(&a->bytes),
+                        err));
+    tm_buf_clear(&a->bytes);
+    p->report->chunks_fetched++;
+    p->arrived += chunk->bytes;
+    tm_progress_update(p->progress, p->arrived, NULL);
+    return TM_OK;
+}
+
+static tm_status arrive(void *context, const uint8_t *data, size_t bytes, struct tm_err *err)
+{
+    struct arrival *a = context;
+    while (bytes > 0 && a->chunk < a->end) {
+        const struct tm_pkg_chunk *c = &a->p->meta.chunks[a->chunk];
+        bool padding = a->at < c->offset;
+        uint64_t until = padding ? c->offset : c->offset + c->bytes;
+        size_t n = until - a->at < bytes ? (size_t)(until - a->at) : bytes;
+        if (!padding && a->missing[a->chunk]) {
+            TM_TRY(tm_buf_put(&a->bytes, data, n));
         }
-        TM_TRY(tm_store_put(store, &chunk->leaf, view, err));
-        p->report->chunks_fetched++;
+        data += n;
+        bytes -= n;
+        a->at += n;
+        if (!padding && a->at == until) {
+            if (a->missing[a->chunk]) {
+                TM_TRY(store_chunk(a, err));
+            }
+            a->chunk++;
+        }
     }
     return TM_OK;
 }
 
-/* Fetches from chunk `first` on what lies side by side and is missing; *end: the chunk after it. */
-static tm_status fetch_run(struct pull *p, const bool *missing, uint32_t first, uint32_t *end,
-                           struct tm_buf *run, struct tm_err *err)
+/* Where a range that starts with the missing chunk `first` ends: what is missing side by side, up
+ * to a size; all the rest when the server sends whole files anyway. */
+static uint32_t run_end(const struct pull *p, const bool *missing, uint32_t first)
 {
     const struct tm_pkg_chunk *chunks = p->meta.chunks;
-    uint64_t start = chunks[first].offset, stop = start + chunks[first].bytes;
-    uint32_t c = first + 1;
-    for (; c < p->meta.chunk_count && missing[c]; c++) {
-        uint64_t more = chunks[c].offset + chunks[c].bytes;
-        if (more - start > RUN_BYTES_MAX) {
+    uint32_t end = first + 1;
+    bool all = tm_source_ignores_range(p->source);
+    for (uint32_t c = end; c < p->meta.chunk_count; c++) {
+        uint64_t bytes = chunks[c].offset + chunks[c].bytes - chunks[first].offset;
+        if (!all && (!missing[c] || bytes > RUN_BYTES_MAX)) {
             break;
         }
-        stop = more;
+        end = missing[c] ? c + 1 : end;
     }
-    *end = c;
-    tm_buf_clear(run);
-    TM_TRY(tm_source_range(p->source, p->release.path, start, stop - start, run, err));
-    return store_run(p, first, c, run, err);
+    return end;
 }
 
 static tm_status fetch_chunks(struct pull *p, const bool *missing, uint64_t total,
                               struct tm_err *err)
 {
-    const volatile int *asked = p->options->stop;
-    struct tm_buf run;
+    const struct tm_pkg_chunk *chunks = p->meta.chunks;
+    struct arrival a = {.p = p, .missing = missing};
     tm_status status = TM_OK;
-    uint64_t done = 0;
-    tm_buf_init(&run, (size_t)TM_PACKAGE_CHUNK_MAX + RUN_BYTES_MAX);
+    tm_buf_init(&a.bytes, TM_PACKAGE_CHUNK_MAX);
     p->progress = tm_progress_new(&(struct tm_progress_options){
         .label = "pull", .total = total, .unit = TM_PROGRESS_BYTES, .quiet = p->options->quiet});
-    for (uint32_t c = 0; c < p->meta.chunk_count && status == TM_OK;) {
-        uint32_t end = c + 1;
-        if (!missing[c]) {
-            c = end;
-            continue;
+    for (uint32_t c = 0; c < p->meta.chunk_count && status == TM_OK; c++) {
+        if (missing[c]) {
+            uint32_t end = run_end(p, missing, c);
+            uint64_t start = chunks[c].offset;
+            uint64_t stop = chunks[end - 1].offset + chunks[end - 1].bytes;
+            a.chunk = c;
+            a.end = end;
+            a.at = start;
+            status =
+                tm_source_stream(p->source, p->release.path, start, stop - start, arrive, &a, err);
+            c = end - 1;
         }
-        if (asked != NULL && *asked != 0) {
-            status = tm_err_set(err, TM_E_STOPPED, p->options->name, "stopped",
-                                "run the command again: what came is kept", "asked to stop");
-            break;
-        }
-        status = fetch_run(p, missing, c, &end, &run, err);
-        for (; c < end; c++) {
-            done += p->meta.chunks[c].bytes;
-        }
-        tm_progress_update(p->progress, status == TM_OK ? done : 0, NULL);
     }
     tm_progress_finish(&p->progress);
-    tm_buf_deinit(&run);
+    tm_buf_deinit(&a.bytes);
     return status;
 }
 

@@ -150,8 +150,32 @@ START_TEST(over_http_even_without_range)
         publish(i % 2 == 0 ? first : second, path);
         http_start(&server, repo, faults[i]);
         pull_ok(server.url);
+        ck_assert_uint_le(atomic_load(&server.requests), 6);
         http_stop(&server);
         ck_assert_uint_eq(installed(), i + 1);
+    }
+}
+END_TEST
+
+/* Chunks 0, 2 and 4 are missing: three ranges, or one walk through the whole file. */
+START_TEST(chunks_with_gaps_between)
+{
+    static const uint8_t third[SAMPLE_CHUNKS] = {7, 2, 7, 4, 7};
+    static const enum http_fault faults[] = {HTTP_GOOD, HTTP_IGNORE_RANGE};
+    static const unsigned requests[] = {1 + 3 + 3, 1 + 3 + 1};
+    for (size_t i = 0; i < 2; i++) {
+        struct http_server server;
+        char path[256];
+        publish(first, path);
+        pull_ok(repo);
+        publish(third, path);
+        http_start(&server, repo, faults[i]);
+        pull_ok(server.url);
+        ck_assert_uint_eq(report.chunks_fetched, 3);
+        ck_assert_uint_eq(atomic_load(&server.requests), requests[i]);
+        http_stop(&server);
+        ck_assert_uint_eq(installed(), 2 + 2 * i);
+        ck_assert_int_eq(tm_device_remove(device, "smol", &err), TM_OK);
     }
 }
 END_TEST
@@ -442,6 +466,7 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_first_pull_and_one_that_fetches_only_what_changed);
     tcase_add_test(tc, over_http_even_without_range);
+    tcase_add_test(tc, chunks_with_gaps_between);
     tcase_add_test(tc, a_web_page_is_no_index);
     tcase_add_test(tc, unknown_keys_are_refused);
     tcase_add_test(tc, an_older_index_is_refused);

@@ -98,7 +98,7 @@ static inline void http_body(struct http_server *s, int fd, const char *data, si
     if (partial) {
         char *end = NULL;
         first = strtoul(range, &end, 10);
-        last = strtoul(end + 1, NULL, 10);
+        last = end[1] >= '0' && end[1] <= '9' ? strtoul(end + 1, NULL, 10) : bytes - 1;
         if (first >= bytes) {
             http_status(fd, "416 Range Not Satisfiable", "");
             return;
