@@ -21,7 +21,7 @@ static const struct tm_option options[] = {
     {"recipe", 0, TM_OPT_TEXT, "NAME", NULL, "int8", "how to compress"},
     {"output", 'o', TM_OPT_TEXT, "FILE", NULL, NULL, "where to"},
     {"workers", 0, TM_OPT_U64, "N", NULL, NULL, "threads"},
-    {"cache", 0, TM_OPT_SIZE, "SIZE", NULL, "64MiB", "memory"},
+    {"room", 0, TM_OPT_SIZE, "SIZE", NULL, "64MiB", "memory"},
     {"format", 0, TM_OPT_CHOICE, "F", "gguf|safetensors", NULL, "kind"},
     {"full", 0, TM_OPT_FLAG, NULL, NULL, NULL, "all"},
     {0},
@@ -58,7 +58,7 @@ START_TEST(flags_values_and_defaults)
     ck_assert_str_eq(tm_opt_text(&command, &parsed, "output"), "out");
     ck_assert_uint_eq(tm_opt_u64(&command, &parsed, "workers"), 3);
     ck_assert_str_eq(tm_opt_text(&command, &parsed, "recipe"), "int8");
-    ck_assert_uint_eq(tm_opt_u64(&command, &parsed, "cache"), 64 << 20);
+    ck_assert_uint_eq(tm_opt_u64(&command, &parsed, "room"), 64 << 20);
     ck_assert(tm_opt_flag(&command, &parsed, "full"));
     ck_assert(parsed.json);
 }
