@@ -69,7 +69,7 @@ static tm_status model_json(struct model_view *view, struct tm_err *err)
     tm_jw_u64(&json.jw, "bytes", inv->total_bytes);
     tm_jw_u64(&json.jw, "tokens", inv->token_count);
     tm_jw_u64(&json.jw, "merges", inv->merge_count);
-    tm_jw_u64(&json.jw, "compress_memory_bytes", tm_mesh_memory_bound(tm_cpu_count()));
+    tm_jw_u64(&json.jw, "compress_memory_bytes", tm_mesh_memory_bound(inv, tm_cpu_count()));
     tm_jw_array(&json.jw, "files");
     for (size_t i = 0; i < inv->file_count; i++) {
         tm_jw_str(&json.jw, NULL, inv->files[i]);
@@ -127,7 +127,7 @@ static void model_head(const struct model_view *view)
                (unsigned long long)inv->merge_count);
     }
     printf("compress  needs at most %s of memory here\n",
-           tm_format_bytes(tm_mesh_memory_bound(tm_cpu_count()), b));
+           tm_format_bytes(tm_mesh_memory_bound(inv, tm_cpu_count()), b));
 }
 
 static tm_status model_text(struct model_view *view, struct tm_err *err)

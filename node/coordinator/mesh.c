@@ -8,15 +8,22 @@
 #include "node/coordinator/mesh_loop.h"
 #include "node/transport/zap.h"
 #include "node/worker/worker_local.h"
+#include "scheduler/worker.h"
 
-#define MEMORY_BYTES (32u * 1024 * 1024) /* of uploads, and of sources on their way */
+#define SOURCE_BYTES (32u * 1024 * 1024) /* of sources on their way to nodes */
 #define CHECKERS_MAX 4
-#define AUDIT_FIRST 4  /* results of a new node */
-#define BASE_BYTES                                                                                 \
-    (64u * 1024 * 1024) /* program, libraries, model tables, journal, saver's queue */
-#define THREAD_BYTES                                                                               \
-    (8u * 1024 * 1024) /* a unit as source, as floats twice, encoded, in a heap                    \
-                        */
+#define AUDIT_FIRST 4 /* results of a new node */
+
+/* Of tm_mesh_memory_bound. */
+#define MIB (1024ull * 1024)
+#define BASE_BYTES (24 * MIB)   /* program, libraries, page cache of the journal, messages */
+#define THREAD_BYTES (10 * MIB) /* a unit as source, as floats twice, coded twice, zstd's tables   \
+                                 */
+#define CHUNK_BYTES (300 * 1024ull) /* the longest that a lossy unit can have: int of 8 bits */
+#define UNIT_BYTES 1024ull          /* plan, journal's row, chunk and ledger entry, as text too */
+#define TENSOR_BYTES 2048ull /* inventory, plan, package's entry: each as text too, growing */
+#define NAME_COPIES 10       /* in all of those */
+#define ATTACHMENT_COPIES 3  /* as read, as kept, as metadata */
 
 /* ---- the worker in this process -------------------------------------------------------------- */
 
@@ -178,9 +185,30 @@ static unsigned checker_count(void)
     return half < 1 ? 1 : half > CHECKERS_MAX ? CHECKERS_MAX : half;
 }
 
-uint64_t tm_mesh_memory_bound(unsigned local_workers)
+/* No tensor has more units, whatever its shape and recipe: a band of rows and a cut of a row have
+ * more than half a block of weights each, but for the last; a lossless piece, four bytes for each
+ * weight of a block, has at least half as many weights (of 8 bytes). */
+static uint64_t units_of(const struct tm_tensor *tensor)
 {
-    return BASE_BYTES + MEMORY_BYTES + (uint64_t)THREAD_BYTES * (local_workers + checker_count());
+    uint64_t elements = 0;
+    (void)!tm_shape_elements(&tensor->shape, &elements); /* was held to its bytes when read */
+    return elements / (TM_BLOCK_WEIGHTS / 2) + 1;
+}
+
+uint64_t tm_mesh_memory_bound(const struct tm_inventory *inventory, unsigned local_workers)
+{
+    uint64_t bytes = BASE_BYTES + TM_MESH_RESULT_BYTES + TM_WORKER_UNITS_MAX * CHUNK_BYTES +
+                     THREAD_BYTES * (local_workers + checker_count());
+    for (size_t i = 0; i < inventory->tensor_count; i++) {
+        bytes += TENSOR_BYTES + UNIT_BYTES * units_of(&inventory->tensors[i]) +
+                 NAME_COPIES * inventory->tensors[i].name_bytes;
+    }
+    for (size_t i = 0; i < inventory->attachment_count; i++) {
+        const struct tm_attachment *a = &inventory->attachments[i];
+        bytes += UNIT_BYTES * (a->bytes / TM_BLOCK_WEIGHTS + 1);
+        bytes += a->in_memory ? ATTACHMENT_COPIES * a->bytes : 0;
+    }
+    return bytes;
 }
 
 /* ---- start and end --------------------------------------------------------------------------- */
@@ -211,8 +239,8 @@ static tm_status start(struct tm_mesh *m, struct tm_err *err)
     TM_TRY(new_machine(m, epoch, err));
     TM_TRY(restore(m, err));
     TM_TRY(open_network(m, epoch, err));
-    if (tm_uploads_new(m->ports, MEMORY_BYTES, &m->uploads) != TM_OK ||
-        tm_source_server_new(m->ports, m->job, MEMORY_BYTES, &m->sources) != TM_OK) {
+    if (tm_uploads_new(m->ports, TM_MESH_RESULT_BYTES, &m->uploads) != TM_OK ||
+        tm_source_server_new(m->ports, m->job, SOURCE_BYTES, &m->sources) != TM_OK) {
         return tm_err_set(err, TM_E_NOMEM, NULL, "start the job", NULL, "out of memory");
     }
     TM_TRY(tm_work_pool_new(m->transport, checker_count(), &m->pool, err));

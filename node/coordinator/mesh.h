@@ -16,7 +16,7 @@ struct tm_mesh_options {
     const char *ready_file;             /* tests: written with the bound endpoint and server key */
     uint32_t audit_every; /* with listen: after the first results of a node, which are all audited,
                            * one in so many; 0: no audits at all */
-    bool allow_any_node;                /* else only keys in allow */
+    bool allow_any_node;  /* else only keys in allow */
     const struct tm_public_key *allow;
     size_t allow_count;
     bool quiet;
@@ -36,8 +36,9 @@ struct tm_mesh_report {
 tm_status tm_mesh_run(const struct tm_mesh_options *options, struct tm_mesh_report *report,
                       struct tm_err *err) TM_MUST_USE;
 
-/* Upper bound of the memory (resident bytes) of a job with that many local workers, whatever the
- * model's size: what `inspect` prints and the benchmarks hold it to. */
-uint64_t tm_mesh_memory_bound(unsigned local_workers);
+/* Upper bound of the memory (resident bytes) of an embedded job with that many local workers: what
+ * `inspect` prints and tests/whole/test_memory.py holds it to. Weights are never held whole; what
+ * grows with the model are its tables, by a few KiB a tensor and one a unit. */
+uint64_t tm_mesh_memory_bound(const struct tm_inventory *inventory, unsigned local_workers);
 
 #endif

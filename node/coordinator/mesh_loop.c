@@ -93,6 +93,7 @@ static tm_status save_owned(struct tm_mesh *m, struct tm_check_job *check, struc
         .sig = check->sig,
     };
     save->chunk = check->bytes;
+    tm_uploads_hold(m->uploads, save->chunk.capacity);
     tm_buf_init(&check->bytes, 0);
     tm_saver_submit(m->saver, save);
     return TM_OK;
@@ -151,11 +152,13 @@ static tm_status read_checks(struct tm_mesh *m, struct tm_err *err)
     return TM_OK;
 }
 
-/* Threads that have nothing to check make the units that never leave the owner. */
+/* Threads that have nothing to check make the units that never leave the owner, as long as the disk
+ * keeps up: the other half of the memory is for what nodes send. */
 static tm_status make_owned(struct tm_mesh *m, struct tm_err *err)
 {
     const struct tm_split *split = &m->job->split;
-    while (m->next_owned < split->unit_count && tm_work_pool_idle(m->pool) > 0) {
+    while (m->next_owned < split->unit_count && tm_work_pool_idle(m->pool) > 0 &&
+           tm_uploads_bytes(m->uploads) < TM_MESH_RESULT_BYTES / 2) {
         uint32_t unit = m->next_owned++;
         if (!split->units[unit].lossless || m->made[unit]) {
             continue;
@@ -184,6 +187,7 @@ static tm_status read_saves(struct tm_mesh *m, struct tm_err *err)
             event.type = TM_EV_OWNER_DONE;
             event.unit = save->result.unit;
         }
+        tm_uploads_release(m->uploads, save->chunk.capacity);
         tm_save_free(save);
         if (status != TM_OK) {
             *err = *tm_saver_error(m->saver);

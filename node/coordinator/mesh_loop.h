@@ -15,6 +15,9 @@
 #include "node/coordinator/source_server.h"
 #include "node/coordinator/uploads.h"
 
+/* Results from their first credit until they are durable, all together. */
+#define TM_MESH_RESULT_BYTES (32u * 1024 * 1024)
+
 /* The worker in this process. */
 struct tm_mesh_local {
     struct tm_actor *actor;

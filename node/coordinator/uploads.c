@@ -46,8 +46,8 @@ void tm_uploads_remove(struct tm_uploads *uploads, struct tm_upload *upload)
 
 void tm_uploads_take(struct tm_uploads *uploads, struct tm_upload *upload, struct tm_buf *out)
 {
+    TM_ASSERT(upload->data.capacity == upload->bytes);
     *out = upload->data;
-    uploads->used_bytes -= upload->data.capacity > 0 ? upload->bytes : 0;
     tm_buf_init(&upload->data, 0);
     tm_uploads_remove(uploads, upload);
 }
@@ -221,6 +221,17 @@ void tm_uploads_drop_peer(struct tm_uploads *uploads, const struct tm_mesh_peer 
             tm_uploads_drop(uploads, u);
         }
     }
+}
+
+void tm_uploads_hold(struct tm_uploads *uploads, uint64_t bytes)
+{
+    uploads->used_bytes += bytes;
+}
+
+void tm_uploads_release(struct tm_uploads *uploads, uint64_t bytes)
+{
+    TM_ASSERT(bytes <= uploads->used_bytes);
+    uploads->used_bytes -= bytes;
 }
 
 uint64_t tm_uploads_bytes(const struct tm_uploads *uploads)

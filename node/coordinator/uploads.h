@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Results on their way in. Only a result that the state machine wants gets credit and memory: at
- * most its announced bytes, all together at most a fixed sum; others wait for their turn. One
- * thread. */
+ * most its announced bytes, all together at most a fixed sum; others wait for their turn. The sum
+ * holds from the first credit until the bytes are durable, or a slow disk would fill the memory.
+ * One thread. */
 #ifndef TM_NODE_UPLOADS_H
 #define TM_NODE_UPLOADS_H
 
@@ -46,12 +47,16 @@ struct tm_upload *tm_uploads_ready(struct tm_uploads *uploads);
 struct tm_upload *tm_uploads_find(struct tm_uploads *uploads, const struct tm_node_id *node,
                                   uint32_t unit, const struct tm_digest *leaf);
 void tm_uploads_remove(struct tm_uploads *uploads, struct tm_upload *upload);
-/* Hands its bytes over (out is overwritten) and removes it. */
+/* Hands its bytes over (out is overwritten) and removes it. Its memory (the capacity of out) stays
+ * taken until tm_uploads_release. */
 void tm_uploads_take(struct tm_uploads *uploads, struct tm_upload *upload, struct tm_buf *out);
 /* Not wanted any more: removed, or, while it is being checked, only without a peer. */
 void tm_uploads_drop(struct tm_uploads *uploads, struct tm_upload *upload);
 /* Forgets all of a peer; those being checked only lose their peer, the caller removes them. */
 void tm_uploads_drop_peer(struct tm_uploads *uploads, const struct tm_mesh_peer *peer);
+/* Memory of results that are made here takes part in the sum: takes it, whatever is left. */
+void tm_uploads_hold(struct tm_uploads *uploads, uint64_t bytes);
+void tm_uploads_release(struct tm_uploads *uploads, uint64_t bytes);
 uint64_t tm_uploads_bytes(const struct tm_uploads *uploads);
 
 #endif

@@ -83,6 +83,9 @@ START_TEST(small_one)
     struct tm_buf out;
     tm_uploads_take(g_uploads, u, &out);
     ck_assert_uint_eq(out.bytes, 1000);
+    ck_assert_uint_eq(out.capacity, 1000);
+    ck_assert_uint_eq(tm_uploads_bytes(g_uploads), 1000); /* not durable yet */
+    tm_uploads_release(g_uploads, out.capacity);
     ck_assert_uint_eq(tm_uploads_bytes(g_uploads), 0);
     tm_buf_deinit(&out);
 }
@@ -154,6 +157,19 @@ START_TEST(memory_is_shared_out)
 }
 END_TEST
 
+START_TEST(what_is_made_here_takes_room)
+{
+    struct tm_msg_result r = announce(1, BIG);
+    tm_uploads_hold(g_uploads, BIG);
+    accept(&r);
+    struct tm_upload *u = tm_uploads_find(g_uploads, &g_mesh.peer->id, 1, &r.leaf);
+    ck_assert_uint_eq(u->granted, 0);
+    tm_uploads_release(g_uploads, BIG);
+    tm_uploads_pump(g_uploads, 1001);
+    ck_assert_uint_eq(u->granted, 1024 * 1024);
+}
+END_TEST
+
 START_TEST(again_and_dropped)
 {
     struct tm_msg_result r = announce(1, 100);
@@ -187,6 +203,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, windows);
     tcase_add_test(tc, faults);
     tcase_add_test(tc, memory_is_shared_out);
+    tcase_add_test(tc, what_is_made_here_takes_room);
     tcase_add_test(tc, again_and_dropped);
     suite_add_tcase(suite, tc);
     return suite;

@@ -22,6 +22,11 @@ foreach(name judge_exports judge_llama)
   tm_whole(judge.whole_${short} ${name} "whole;judge")
 endforeach()
 
+# Resident bytes say nothing about the programs when a sanitizer shares the memory.
+if(NOT TMILL_ASAN AND NOT TMILL_TSAN)
+  tm_whole(whole.memory test_memory whole)
+endif()
+
 # The public cases of bug reports; not run where the folder of shared data is absent.
 tm_whole(cases.shared cases_shared whole)
 set_tests_properties(cases.shared PROPERTIES SKIP_RETURN_CODE 77)
