@@ -92,10 +92,11 @@ static void print_text(const struct tm_job *job, const struct summary *s,
     printf("size     %s from %s, %s times smaller, %s bits a weight\n",
            tm_format_bytes(s->package_bytes, a), tm_format_bytes(s->source_bytes, b),
            tm_cli_number(times, ratio), tm_cli_number(bits_per_weight(s), bits));
-    printf("error    %s relative, over all weights\n", tm_cli_number(s->error, error));
-    printf("work     %u units by %u nodes, %u audited, %llu done again, %u nodes banned\n",
-           report->units, s->nodes, s->audited, (unsigned long long)report->redone,
-           report->nodes_banned);
+    printf("error    %s relative, over the compressed weights\n", tm_cli_number(s->error, error));
+    printf("work     %u units by %u node%s, %u audited, %llu done again, %u node%s banned\n",
+           report->units, s->nodes, s->nodes == 1 ? "" : "s", s->audited,
+           (unsigned long long)report->redone, report->nodes_banned,
+           report->nodes_banned == 1 ? "" : "s");
     printf("time     %s s\n", tm_cli_number((double)ms / 1000, sec));
 }
 

@@ -166,6 +166,16 @@ static tm_status split(struct tm_job *job, const struct tm_job_options *options,
     return parse_pipelines(job, err);
 }
 
+/* Bytes of tensors and attachments together. */
+static uint64_t source_bytes(const struct tm_job *job)
+{
+    uint64_t sum = 0;
+    for (uint32_t u = 0; u < job->split.unit_count; u++) {
+        sum += job->split.units[u].source_bytes;
+    }
+    return sum;
+}
+
 /* SHA-256 of every unit and of every tensor and attachment. */
 static tm_status hash_sources(struct tm_job *job, const struct tm_job_options *options,
                               struct tm_progress *progress, struct tm_err *err)
@@ -175,7 +185,7 @@ static tm_status hash_sources(struct tm_job *job, const struct tm_job_options *o
     struct tm_hash *hash = NULL;
     struct tm_buf source;
     tm_status status;
-    uint64_t done = inv->total_bytes;
+    uint64_t done = source_bytes(job); /* read once already */
     tm_buf_init(&source, TM_BLOCK_BYTES_MAX);
     job->unit_source = tm_calloc(job->split.unit_count, sizeof job->unit_source[0]);
     job->tensor_source = tm_calloc(owners, sizeof job->tensor_source[0]);
@@ -253,7 +263,7 @@ tm_status tm_job_make_plan(struct tm_job *job, const struct tm_job_options *opti
     TM_TRY_GOTO(warn_planned(job), done);
     TM_TRY_GOTO(split(job, options, err), done);
     progress = tm_progress_new(&(struct tm_progress_options){.label = "read",
-                                                             .total = inv->total_bytes,
+                                                             .total = source_bytes(job),
                                                              .unit = TM_PROGRESS_BYTES,
                                                              .quiet = options->quiet});
     TM_TRY_GOTO(preflight(job, options, progress, &kept, err), done);
