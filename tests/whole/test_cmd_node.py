@@ -25,8 +25,8 @@ class Nodes(Contract, Whole):
         key = self.public_key()
         self.refused(2, ["--join"], "node", "run", "--server-key", key)
         self.refused(2, ["--server-key"], "node", "run", "--join", "tcp://127.0.0.1:1")
-        self.refused(2, ["--memory-cache"], "node", "run", "--join", "tcp://127.0.0.1:1", "--server-key",
-                     key, "--memory-cache", "lots")
+        self.refused(2, ["--memory-cache"], "node", "run", "--join", "tcp://127.0.0.1:1",
+                     "--server-key", key, "--memory-cache", "lots")
 
     def test_a_node_gets_a_key_of_its_own_and_keeps_it(self):
         model = self.put("m.safetensors", safetensors(hf_tensors()))
