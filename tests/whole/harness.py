@@ -15,7 +15,7 @@ import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("TMILL_BIN", os.path.join(ROOT, "build/release/bin"))
+BIN = os.path.abspath(os.environ.get("TMILL_BIN", os.path.join(ROOT, "build/release/bin")))
 TMILL, EDGE = os.path.join(BIN, "tmill"), os.path.join(BIN, "tmill-edge")
 ADVERSARY = os.path.join(os.path.dirname(BIN), "tests/adversary")
 SHARED = os.environ.get("TMILL_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))

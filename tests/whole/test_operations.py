@@ -173,7 +173,7 @@ class Interrupts(Whole):
 
     def test_the_same_job_twice_at_once(self):
         results = [self.finish(p) for p in [self.start(TMILL, *self.argv) for _ in range(3)]]
-        self.assertEqual(sorted(code for code, _, _ in results), [0, 6, 6], results)
+        self.assertEqual({code for code, _, _ in results}, {0, 6}, results)
         for code, _, err in results:
             if code == 6:
                 self.assertIn("is running", err)
