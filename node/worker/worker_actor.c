@@ -16,7 +16,7 @@
 #define TICK_MS 50
 #define CACHE_BYTES (64u * 1024 * 1024)
 #define NEXT_JOB_MS 2000 /* between two looks for the next job */
-#define UNITS_AHEAD 2    /* units held beyond those being encoded */
+#define UNITS_AHEAD 8    /* units held beyond those being encoded: hides the way there and back */
 #define UNITS_HELD_MAX 64
 #define PATIENCE_MS 30000
 
