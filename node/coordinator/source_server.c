@@ -20,6 +20,7 @@ struct tm_source_server {
     struct tm_job *job;
     uint64_t memory_bytes, used_bytes, sent;
     struct transfer *first;
+    bool *asked;       /* per unit: it was read once */
     struct tm_msg msg; /* being built: large */
 };
 
@@ -27,9 +28,14 @@ tm_status tm_source_server_new(struct tm_mesh_ports *ports, struct tm_job *job,
                                uint64_t memory_bytes, struct tm_source_server **out)
 {
     *out = tm_calloc(1, sizeof **out);
-    if (*out == NULL) {
+    bool *asked = tm_calloc(job->split.unit_count + 1u, sizeof *asked);
+    if (*out == NULL || asked == NULL) {
+        tm_free(*out);
+        tm_free(asked);
+        *out = NULL;
         return TM_E_NOMEM;
     }
+    (*out)->asked = asked;
     (*out)->ports = ports;
     (*out)->job = job;
     (*out)->memory_bytes = memory_bytes;
@@ -54,6 +60,7 @@ void tm_source_server_destroy(struct tm_source_server **sources)
     while ((*sources)->first != NULL) {
         end_transfer(*sources, &(*sources)->first);
     }
+    tm_free((*sources)->asked);
     tm_free(*sources);
     *sources = NULL;
 }
@@ -121,6 +128,19 @@ tm_status tm_source_server_message(struct tm_source_server *sources, struct tm_m
     return TM_OK;
 }
 
+/* The loop's thread hashes nothing for nothing: nodes check what they get against the unit's id and
+ * ask again when it is something else. Only then is it checked here too, and a model that has
+ * changed ends the job. */
+static tm_status read_unit(struct tm_source_server *sources, struct transfer *t, struct tm_err *err)
+{
+    bool *asked = &sources->asked[t->unit];
+    if (*asked) {
+        return tm_unit_source(sources->job, t->unit, &t->data, err);
+    }
+    *asked = true;
+    return tm_job_read_unit(sources->job, t->unit, &t->data, err);
+}
+
 /* Reads the unit; *room is false when other transfers fill the memory. */
 static tm_status load(struct tm_source_server *sources, struct transfer *t, bool *room,
                       struct tm_err *err)
@@ -130,7 +150,7 @@ static tm_status load(struct tm_source_server *sources, struct transfer *t, bool
     if (!*room || t->data.capacity > 0) {
         return TM_OK;
     }
-    tm_status status = tm_unit_source(sources->job, t->unit, &t->data, err);
+    tm_status status = read_unit(sources, t, err);
     sources->used_bytes += t->data.capacity > 0 ? t->bytes : 0;
     return status;
 }

@@ -16,7 +16,7 @@ void tm_source_server_destroy(struct tm_source_server **sources);
 tm_status tm_source_server_message(struct tm_source_server *sources, struct tm_mesh_peer *peer,
                                    const struct tm_msg *msg) TM_MUST_USE;
 /* Sends what can be sent now; *stalled: a peer's queue is full, try again in some milliseconds.
- * Fails when the model cannot be read. */
+ * Fails when the model cannot be read, or has changed (found when a unit is asked for again). */
 tm_status tm_source_server_pump(struct tm_source_server *sources, bool *stalled,
                                 struct tm_err *err) TM_MUST_USE;
 void tm_source_server_drop_peer(struct tm_source_server *sources, const struct tm_mesh_peer *peer);

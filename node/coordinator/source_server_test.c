@@ -121,6 +121,11 @@ START_TEST(a_changed_model_ends_it)
     ck_assert_int_eq(fputc(2, f), 2);
     ck_assert_int_eq(fclose(f), 0);
     bool stalled;
+    uint32_t all = (uint32_t)g_source.bytes;
+    fetch(&g_job.job->unit_source[g_unit], all);
+    pump();
+    struct tm_digest got = tm_digest_of(small_mesh_at_link(&g_mesh)->data.piece);
+    ck_assert(!tm_digest_eq(&got, &g_job.job->unit_source[g_unit])); /* the node sees it */
     fetch(&g_job.job->unit_source[g_unit], 100);
     ck_assert_int_eq(tm_source_server_pump(g_server, &stalled, &g_err), TM_E_VERIFY);
     ck_assert_ptr_nonnull(strstr(g_err.why, "changed"));
