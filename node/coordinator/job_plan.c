@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "model/convert.h"
 #include "node/coordinator/job_private.h"
+#include "stages/batch_encode.h"
 #include "stages/pipeline_encode.h"
 
 static const struct {
@@ -89,16 +90,77 @@ static tm_status stopped(const struct tm_job_options *options, struct tm_err *er
     return TM_OK;
 }
 
-/* Reads a unit into source and gives its values as float32. */
-static tm_status unit_values(struct tm_job *job, uint32_t u, struct tm_buf *source, float *values,
-                             struct tm_err *err)
+/* A look at one unit's values. */
+struct look {
+    uint32_t unit;
+    enum tm_unfit unfit;
+    tm_status status;
+    struct tm_err err;
+};
+
+struct look_batch {
+    struct tm_job *job;
+    struct look *looks;
+};
+
+static tm_status look_at(struct tm_job *job, struct look *look, struct tm_buf *source)
 {
-    const struct tm_unit *unit = &job->split.units[u];
+    const struct tm_unit *unit = &job->split.units[look->unit];
     const struct tm_tensor *tensor =
         &tm_checkpoint_inventory(job->checkpoint)->tensors[unit->tensor];
-    TM_TRY(tm_job_read_unit(job, u, source, err));
-    return tm_convert_to_f32(tensor->dtype, source->data, (uint64_t)unit->rows * unit->cols,
-                             values);
+    uint64_t count = (uint64_t)unit->rows * unit->cols;
+    struct tm_block_shape shape = {unit->rows, unit->cols};
+    TM_TRY(tm_job_read_unit(job, look->unit, source, &look->err));
+    float *values = tm_alloc(count * sizeof values[0]);
+    if (values == NULL) {
+        return TM_E_NOMEM;
+    }
+    tm_status status = tm_convert_to_f32(tensor->dtype, source->data, count, values);
+    if (status == TM_OK) {
+        look->unfit = tm_pipeline_fits(&job->pipelines[unit->pipeline], shape, values);
+    }
+    tm_free(values);
+    return status;
+}
+
+static void look_piece(void *context, size_t index)
+{
+    struct look_batch *batch = context;
+    struct look *look = &batch->looks[index];
+    struct tm_buf source;
+    tm_buf_init(&source, TM_BLOCK_BYTES_MAX);
+    look->status = look_at(batch->job, look, &source);
+    tm_buf_deinit(&source);
+}
+
+/* Looks at several units at once, then keeps the tensors of those that do not fit, in order. */
+static tm_status look_at_batch(struct tm_job *job, struct look *looks, size_t count, bool *kept,
+                               struct tm_err *err)
+{
+    struct look_batch batch = {job, looks};
+    tm_batch_run(count, look_piece, &batch);
+    for (size_t i = 0; i < count; i++) {
+        size_t tensor = job->split.units[looks[i].unit].tensor;
+        if (looks[i].status != TM_OK) {
+            if (err != NULL) {
+                *err = looks[i].err;
+            }
+            return looks[i].status;
+        }
+        if (looks[i].unfit != TM_FITS && !job->plan.lossless[job->plan.tensors[tensor].pipeline]) {
+            *kept = true;
+            TM_TRY(tm_plan_keep(&job->plan, tensor, tm_unfit_text(looks[i].unfit)));
+            TM_TRY(warn_kept(job, tensor, tm_unfit_text(looks[i].unfit)));
+        }
+    }
+    return TM_OK;
+}
+
+/* Whether nobody compresses the unit, or its tensor is kept already. */
+static bool is_kept(const struct tm_job *job, const struct tm_unit *unit)
+{
+    return unit->lossless || unit->attachment ||
+           job->plan.lossless[job->plan.tensors[unit->tensor].pipeline];
 }
 
 /* Looks at the values of all units that would be compressed; tensors that do not fit are kept.
@@ -106,41 +168,27 @@ static tm_status unit_values(struct tm_job *job, uint32_t u, struct tm_buf *sour
 static tm_status preflight(struct tm_job *job, const struct tm_job_options *options,
                            struct tm_progress *progress, bool *kept, struct tm_err *err)
 {
-    struct tm_buf source;
-    tm_status status = TM_OK;
-    float *values = NULL;
-    uint64_t capacity = 0, done = 0;
-    tm_buf_init(&source, TM_BLOCK_BYTES_MAX);
+    size_t capacity = 4 * tm_batch_threads(), count = 0;
+    struct look *looks = tm_calloc(capacity, sizeof looks[0]);
+    tm_status status = looks != NULL ? TM_OK : TM_E_NOMEM;
+    uint64_t done = 0;
     *kept = false;
     for (uint32_t u = 0; u < job->split.unit_count && status == TM_OK; u++) {
         const struct tm_unit *unit = &job->split.units[u];
         done += unit->source_bytes;
-        tm_progress_update(progress, done / 2, NULL);
-        if (unit->lossless || unit->attachment ||
-            job->plan.lossless[job->plan.tensors[unit->tensor].pipeline]) {
-            continue; /* the tensor is kept, or an earlier unit of it did not fit */
+        if (!is_kept(job, unit)) {
+            looks[count++] = (struct look){.unit = u};
         }
-        uint64_t count = (uint64_t)unit->rows * unit->cols;
-        if (count > capacity) {
-            tm_free(values);
-            values = tm_alloc(count * sizeof values[0]);
-            capacity = values != NULL ? count : 0;
-            status = values != NULL ? TM_OK : TM_E_NOMEM;
-        }
-        TM_TRY_GOTO(status, done_label);
-        TM_TRY_GOTO(stopped(options, err), done_label);
-        TM_TRY_GOTO(unit_values(job, u, &source, values, err), done_label);
-        struct tm_block_shape shape = {unit->rows, unit->cols};
-        enum tm_unfit unfit = tm_pipeline_fits(&job->pipelines[unit->pipeline], shape, values);
-        if (unfit != TM_FITS) {
-            *kept = true;
-            TM_TRY_GOTO(tm_plan_keep(&job->plan, unit->tensor, tm_unfit_text(unfit)), done_label);
-            status = warn_kept(job, unit->tensor, tm_unfit_text(unfit));
+        if (count == capacity || (u + 1 == job->split.unit_count && count > 0)) {
+            status = stopped(options, err);
+            if (status == TM_OK) {
+                status = look_at_batch(job, looks, count, kept, err);
+            }
+            count = 0;
+            tm_progress_update(progress, done / 2, NULL);
         }
     }
-done_label:
-    tm_free(values);
-    tm_buf_deinit(&source);
+    tm_free(looks);
     return status;
 }
 

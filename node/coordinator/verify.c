@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "node/common/decode.h"
 #include "node/coordinator/check.h"
+#include "stages/batch_encode.h"
 
 struct verify {
     const struct tm_verify_options *options;
@@ -17,7 +18,6 @@ struct verify {
     const struct tm_pkg_meta *meta;
     struct tm_checkpoint *checkpoint;
     struct tm_decoder *decoder;
-    struct tm_buf source, stored, again;
     struct tm_progress *progress;
 };
 
@@ -106,67 +106,112 @@ static uint64_t chunk_source_bytes(const struct verify *v, uint32_t tensor, uint
            tm_dtype_block_bytes(dtype);
 }
 
-/* Makes the chunk again from v->source and compares. */
-static tm_status make_again(struct verify *v, uint32_t tensor, uint32_t c, const char **why,
-                            struct tm_err *err)
+/* One unit to be checked, and how it came out. */
+struct unit_check {
+    uint32_t tensor, chunk;
+    size_t inventory_index;
+    uint64_t offset, bytes; /* of its source within the tensor */
+    bool lossless;
+    tm_status status;
+    struct tm_err err;
+};
+
+/* A piece of a batch: the checks share the verification, which they only read. */
+struct batch {
+    const struct verify *v;
+    struct unit_check *checks;
+};
+
+/* Makes the chunk again from its source and compares; *why is NULL when it is the same. */
+static tm_status make_again(const struct verify *v, struct unit_check *u, struct tm_view source,
+                            struct tm_buf *stored, struct tm_buf *again, const char **why)
 {
-    const struct tm_pkg_tensor *t = &v->meta->tensors[tensor];
-    const struct tm_pkg_chunk *chunk = &v->meta->chunks[c];
+    const struct tm_pkg_tensor *t = &v->meta->tensors[u->tensor];
+    const struct tm_pkg_chunk *chunk = &v->meta->chunks[u->chunk];
     const struct tm_pipeline *pipeline = tm_decoder_pipeline(v->decoder, t->pipeline);
     *why = NULL;
-    TM_TRY(tm_package_chunk(v->package, c, &v->stored, err));
-    tm_buf_clear(&v->again);
-    if (tm_decoder_is_lossless(v->decoder, tensor)) {
+    TM_TRY(tm_package_chunk(v->package, u->chunk, stored, &u->err));
+    if (u->lossless) {
         uint8_t *at = NULL;
-        TM_TRY(tm_buf_extend(&v->again, chunk->cols, &at));
-        TM_TRY(tm_pipeline_decode_bytes(pipeline, chunk->cols, tm_buf_view(&v->stored), at, err));
-        if (!tm_view_eq(tm_buf_view(&v->again), tm_buf_view(&v->source))) {
+        TM_TRY(tm_buf_extend(again, chunk->cols, &at));
+        TM_TRY(tm_pipeline_decode_bytes(pipeline, chunk->cols, tm_buf_view(stored), at, &u->err));
+        if (!tm_view_eq(tm_buf_view(again), source)) {
             *why = "it does not decode to the source bytes";
         }
-        v->report->units_lossless++;
         return TM_OK;
     }
     struct tm_encode_request request = {
         .pipeline = pipeline,
         .dtype = (enum tm_dtype)t->dtype,
         .shape = {chunk->rows, chunk->cols},
-        .source = tm_buf_view(&v->source),
+        .source = source,
     };
-    TM_TRY(tm_encode_unit(&request, &v->again, err));
-    if (!tm_view_eq(tm_buf_view(&v->again), tm_buf_view(&v->stored))) {
+    TM_TRY(tm_encode_unit(&request, again, &u->err));
+    if (!tm_view_eq(tm_buf_view(again), tm_buf_view(stored))) {
         *why = "encoding the source again gives other bytes";
     }
-    v->report->units_reencoded++;
     return TM_OK;
 }
 
-static tm_status check_unit(struct verify *v, uint32_t tensor, size_t inventory_index, uint32_t c,
-                            uint64_t offset, struct tm_err *err)
+static tm_status check_unit(const struct verify *v, struct unit_check *u, struct tm_buf *source,
+                            struct tm_buf *stored, struct tm_buf *again)
 {
-    const struct tm_pkg_tensor *t = &v->meta->tensors[tensor];
-    uint64_t bytes = chunk_source_bytes(v, tensor, c);
     uint8_t *at = NULL;
     char name[400], where[500];
     const char *why = NULL;
-    if (offset + bytes > t->source_bytes) {
-        return fails(v, tensor_text(t, name), "units do not fit the tensor",
-                     "they cover more bytes than it has", err);
-    }
-    tm_buf_clear(&v->source);
-    TM_TRY(tm_buf_extend(&v->source, bytes, &at));
-    TM_TRY(tm_checkpoint_read(v->checkpoint, inventory_index, offset, at, bytes, err));
-    struct tm_digest digest = tm_digest_of(tm_buf_view(&v->source));
-    snprintf(where, sizeof where, "%s unit %u", tensor_text(t, name), c);
-    if (!tm_digest_eq(&digest, &v->meta->chunks[c].source)) {
+    TM_TRY(tm_buf_extend(source, u->bytes, &at));
+    TM_TRY(tm_checkpoint_read(v->checkpoint, u->inventory_index, u->offset, at, u->bytes, &u->err));
+    struct tm_digest digest = tm_digest_of(tm_buf_view(source));
+    snprintf(where, sizeof where, "%s unit %u", tensor_text(&v->meta->tensors[u->tensor], name),
+             u->chunk);
+    if (!tm_digest_eq(&digest, &v->meta->chunks[u->chunk].source)) {
         return fails(v, where, "not made from this model",
-                     "the SHA-256 of its source bytes differs", err);
+                     "the SHA-256 of its source bytes differs", &u->err);
     }
-    TM_TRY(make_again(v, tensor, c, &why, err));
-    if (why != NULL) {
-        return fails(v, where, "does not follow from the source", why, err);
+    TM_TRY(make_again(v, u, tm_buf_view(source), stored, again, &why));
+    return why == NULL ? TM_OK : fails(v, where, "does not follow from the source", why, &u->err);
+}
+
+static void check_piece(void *context, size_t index)
+{
+    struct batch *batch = context;
+    struct tm_buf source, stored, again;
+    tm_buf_init(&source, (size_t)256 << 20);
+    tm_buf_init(&stored, (size_t)256 << 20);
+    tm_buf_init(&again, (size_t)256 << 20);
+    struct unit_check *u = &batch->checks[index];
+    u->status = check_unit(batch->v, u, &source, &stored, &again);
+    tm_buf_deinit(&source);
+    tm_buf_deinit(&stored);
+    tm_buf_deinit(&again);
+}
+
+/* All checks, a batch at a time; the first in order that failed is the one that is told. */
+static tm_status run_checks(struct verify *v, struct unit_check *checks, size_t count,
+                            struct tm_err *err)
+{
+    size_t batch_count = 4 * tm_batch_threads();
+    for (size_t at = 0; at < count; at += batch_count) {
+        size_t n = count - at < batch_count ? count - at : batch_count;
+        struct batch batch = {v, checks + at};
+        if (v->options->stop != NULL && *v->options->stop != 0) {
+            return tm_err_set(err, TM_E_STOPPED, v->options->package_path, "stopped",
+                              "run the command again", "asked to stop");
+        }
+        tm_batch_run(n, check_piece, &batch);
+        for (size_t i = at; i < at + n; i++) {
+            if (checks[i].status != TM_OK) {
+                if (err != NULL) {
+                    *err = checks[i].err;
+                }
+                return checks[i].status;
+            }
+            v->report->units_checked++;
+            v->report->units_lossless += checks[i].lossless;
+            v->report->units_reencoded += !checks[i].lossless;
+        }
+        tm_progress_update(v->progress, at + n, NULL);
     }
-    v->report->units_checked++;
-    tm_progress_update(v->progress, v->report->units_checked, NULL);
     return TM_OK;
 }
 
@@ -185,9 +230,38 @@ static bool selected(struct selection *s)
     return yes;
 }
 
-static tm_status check_units(struct verify *v, struct tm_err *err)
+/* The units of the sample, in order, into checks[wanted]. Every tensor's units must cover it. */
+static tm_status choose_units(struct verify *v, struct selection *s, struct unit_check *checks,
+                              struct tm_err *err)
 {
     const struct tm_inventory *inv = tm_checkpoint_inventory(v->checkpoint);
+    char name[400];
+    for (uint32_t i = 0; i < v->meta->tensor_count; i++) {
+        const struct tm_pkg_tensor *t = &v->meta->tensors[i];
+        size_t k = tm_inventory_find(inv, t->name, t->name_bytes);
+        uint64_t offset = 0;
+        for (uint32_t c = t->first_chunk; c < t->first_chunk + t->chunk_count; c++) {
+            uint64_t bytes = chunk_source_bytes(v, i, c);
+            if (selected(s)) {
+                *checks++ = (struct unit_check){.tensor = i,
+                                                .chunk = c,
+                                                .inventory_index = k,
+                                                .offset = offset,
+                                                .bytes = bytes,
+                                                .lossless = tm_decoder_is_lossless(v->decoder, i)};
+            }
+            offset += bytes;
+        }
+        if (offset != t->source_bytes) {
+            return fails(v, tensor_text(t, name), "units do not fit the tensor",
+                         "they cover other bytes than it has", err);
+        }
+    }
+    return TM_OK;
+}
+
+static tm_status check_units(struct verify *v, struct tm_err *err)
+{
     struct tm_verify_report *r = v->report;
     struct selection s;
     for (uint32_t i = 0; i < v->meta->tensor_count; i++) {
@@ -196,32 +270,22 @@ static tm_status check_units(struct verify *v, struct tm_err *err)
     tm_rng_init(&s.rng, r->seed);
     s.left = r->units;
     s.wanted = v->options->full || v->options->sample > r->units ? r->units : v->options->sample;
+    size_t count = s.wanted;
+    struct unit_check *checks = tm_calloc(count, sizeof checks[0]);
+    if (checks == NULL) {
+        return TM_E_NOMEM;
+    }
     v->progress = tm_progress_new(&(struct tm_progress_options){.label = "verify",
-                                                                .total = s.wanted,
+                                                                .total = count,
                                                                 .unit = TM_PROGRESS_ITEMS,
                                                                 .item_name = "units",
                                                                 .quiet = v->options->quiet});
-    for (uint32_t i = 0; i < v->meta->tensor_count; i++) {
-        const struct tm_pkg_tensor *t = &v->meta->tensors[i];
-        size_t k = tm_inventory_find(inv, t->name, t->name_bytes);
-        uint64_t offset = 0;
-        for (uint32_t c = t->first_chunk; c < t->first_chunk + t->chunk_count; c++) {
-            if (v->options->stop != NULL && *v->options->stop != 0) {
-                return tm_err_set(err, TM_E_STOPPED, v->options->package_path, "stopped",
-                                  "run the command again", "asked to stop");
-            }
-            if (selected(&s)) {
-                TM_TRY(check_unit(v, i, k, c, offset, err));
-            }
-            offset += chunk_source_bytes(v, i, c);
-        }
-        if (offset != t->source_bytes) {
-            char name[400];
-            return fails(v, tensor_text(t, name), "units do not fit the tensor",
-                         "they cover other bytes than it has", err);
-        }
+    tm_status status = choose_units(v, &s, checks, err);
+    if (status == TM_OK) {
+        status = run_checks(v, checks, count, err);
     }
-    return TM_OK;
+    tm_free(checks);
+    return status;
 }
 
 /* Whole-tensor digests and attachments: only with --full. */
@@ -241,8 +305,11 @@ static tm_status check_whole(struct verify *v, struct tm_err *err)
         v->report->tensors_hashed++;
     }
     for (uint32_t i = 0; i < v->meta->attachment_count; i++) {
-        tm_buf_clear(&v->again);
-        TM_TRY(tm_decoder_attachment(v->decoder, i, &v->again, err));
+        struct tm_buf bytes;
+        tm_buf_init(&bytes, (size_t)256 << 20);
+        tm_status status = tm_decoder_attachment(v->decoder, i, &bytes, err);
+        tm_buf_deinit(&bytes);
+        TM_TRY(status);
     }
     return TM_OK;
 }
@@ -266,9 +333,6 @@ tm_status tm_verify(const struct tm_verify_options *options, struct tm_verify_re
     struct verify v = {.options = options, .report = report};
     tm_status status;
     memset(report, 0, sizeof *report);
-    tm_buf_init(&v.source, (size_t)256 << 20);
-    tm_buf_init(&v.stored, (size_t)256 << 20);
-    tm_buf_init(&v.again, (size_t)256 << 20);
     TM_TRY_GOTO(tm_package_open(options->package_path, &v.package, err), done);
     v.meta = tm_package_meta(v.package);
     report->tensors = v.meta->tensor_count;
@@ -279,9 +343,6 @@ tm_status tm_verify(const struct tm_verify_options *options, struct tm_verify_re
     }
 done:
     tm_progress_finish(&v.progress);
-    tm_buf_deinit(&v.source);
-    tm_buf_deinit(&v.stored);
-    tm_buf_deinit(&v.again);
     tm_decoder_destroy(&v.decoder);
     tm_checkpoint_close(&v.checkpoint);
     tm_package_close(&v.package);
