@@ -439,6 +439,7 @@ static tm_status get(struct tm_source *source, const char *path, struct request 
     if (status != TM_OK && err != NULL && err->where[0] == '\0') {
         tm_err_prefix(err, full); /* a sink does not know where its bytes come from */
     }
+    r->where = NULL; /* full ends here */
     return status;
 }
 
