@@ -178,6 +178,14 @@ tm_status tm_socket_new(struct tm_transport *transport, const struct tm_socket_o
     return TM_OK;
 }
 
+void tm_socket_drop(struct tm_socket **socket)
+{
+    if (*socket != NULL) {
+        (void)!set_int(*socket, ZMQ_LINGER, 0);
+    }
+    tm_socket_destroy(socket);
+}
+
 void tm_socket_destroy(struct tm_socket **socket)
 {
     struct tm_socket *s = *socket;

@@ -39,6 +39,8 @@ struct tm_socket;
 tm_status tm_socket_new(struct tm_transport *transport, const struct tm_socket_options *options,
                         struct tm_socket **out, struct tm_err *err) TM_MUST_USE;
 void tm_socket_destroy(struct tm_socket **socket);
+/* The same at once: what is not sent yet never will be. */
+void tm_socket_drop(struct tm_socket **socket);
 /* endpoint: "tcp://HOST:PORT" (port 0: any free one) or "inproc://NAME". bound gets the true
  * endpoint. TM_E_REFUSED for tcp without identity or without a running ZAP handler, and when the
  * address is in use. */

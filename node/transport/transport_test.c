@@ -171,6 +171,34 @@ START_TEST(there_and_back)
 }
 END_TEST
 
+/* One that is destroyed would deliver it within its linger time, half a second. */
+START_TEST(a_dropped_socket_is_silent)
+{
+    char at[TM_ENDPOINT_MAX];
+    char again[TM_ENDPOINT_MAX];
+    start_zap(NULL);
+    struct tm_socket *s = server(at);
+    tm_socket_destroy(&s);
+    struct tm_socket *c = client(at, g_client, g_server);
+    try_text(c, "of before");
+    tm_socket_drop(&c);
+    ck_assert_ptr_null(c);
+    struct tm_socket_options options = {.kind = TM_SOCKET_ROUTER,
+                                        .identity = g_server,
+                                        .message_bytes_max = 1000,
+                                        .queue_messages = 20};
+    uint64_t end = tm_clock_ms(tm_clock_os()) + WAIT_MS;
+    ck_assert_int_eq(tm_socket_new(g_transport, &options, &s, &g_err), TM_OK);
+    while (tm_socket_bind(s, at, again, &g_err) != TM_OK) { /* the port is not free at once */
+        ck_assert_uint_lt(tm_clock_ms(tm_clock_os()), end);
+        tm_poll(NULL, 0, 1);
+    }
+    struct tm_frame frame;
+    ck_assert_int_eq(receive(s, &frame, 1000), TM_E_NOTHING);
+    tm_socket_destroy(&s);
+}
+END_TEST
+
 START_TEST(no_zap_no_server)
 {
     char at[TM_ENDPOINT_MAX];
@@ -446,6 +474,7 @@ Suite *tm_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, there_and_back);
+    tcase_add_test(tc, a_dropped_socket_is_silent);
     tcase_add_test(tc, no_zap_no_server);
     tcase_add_test(tc, only_listed_keys);
     tcase_add_test(tc, banned_keys_do_not_come_back);

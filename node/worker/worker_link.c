@@ -42,8 +42,9 @@ tm_status tm_worker_link_reconnect(struct tm_worker_link *link, struct tm_err *e
 {
     char bulk[TM_ENDPOINT_MAX];
     release_frame(link);
-    tm_socket_destroy(&link->socket[0]);
-    tm_socket_destroy(&link->socket[1]);
+    /* A HELLO that an old socket still delivers would show the coordinator a dead way back. */
+    tm_socket_drop(&link->socket[0]);
+    tm_socket_drop(&link->socket[1]);
     TM_TRY(tm_endpoint_next(link->options.endpoint, bulk, err));
     TM_TRY(open_socket(link, 0, link->options.endpoint, err));
     return open_socket(link, 1, bulk, err);
