@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tmill: the program of model owners and volunteers. */
+#include <string.h>
+
 #include "node/cli/cli.h"
+#include "node/transport/gate_serve.h"
 
 static const struct tm_command *const commands[] = {
     &tm_cmd_compress,
@@ -30,5 +33,8 @@ static const struct tm_program program = {
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], TM_GATE_COMMAND) == 0) {
+        return tm_gate_serve(TM_GATE_FD); /* no command for people: submit and resume start it */
+    }
     return tm_program_main(&program, argc, argv);
 }

@@ -16,9 +16,10 @@
 
 /* Of tm_mesh_memory_bound. */
 #define MIB (1024ull * 1024)
-#define BASE_BYTES (24 * MIB)   /* program, libraries, page cache of the journal, messages */
-#define THREAD_BYTES (10 * MIB) /* a unit as source, as floats twice, coded twice, zstd's tables   \
-                                 */
+#define BASE_BYTES (24 * MIB) /* program, libraries, page cache of the journal, messages */
+#define THREAD_BYTES                                                                               \
+    (10 * MIB) /* a unit as source, as floats twice, coded twice, zstd's tables                    \
+                */
 #define CHUNK_BYTES (300 * 1024ull) /* the longest that a lossy unit can have: int of 8 bits */
 #define UNIT_BYTES 1024ull          /* plan, journal's row, chunk and ledger entry, as text too */
 #define TENSOR_BYTES 2048ull /* inventory, plan, package's entry: each as text too, growing */
@@ -216,17 +217,25 @@ uint64_t tm_mesh_memory_bound(const struct tm_inventory *inventory, unsigned loc
 static tm_status open_network(struct tm_mesh *m, uint64_t epoch, struct tm_err *err)
 {
     const struct tm_mesh_options *o = m->options;
+    bool gate = o->gate_program != NULL;
     TM_TRY(tm_transport_new(&m->transport, err));
-    if (o->listen != NULL) {
+    if (o->listen != NULL && !gate) {
         struct tm_zap_options zap = {
             .allow_any = o->allow_any_node, .allow = o->allow, .allow_count = o->allow_count};
         TM_TRY(tm_zap_start(m->transport, &zap, err));
     }
+    struct tm_gate_options options = {.program = o->gate_program,
+                                      .identity = o->identity,
+                                      .allow_any = o->allow_any_node,
+                                      .allow = o->allow,
+                                      .allow_count = o->allow_count,
+                                      .sink = o->sink};
     struct tm_mesh_ports_options ports = {.transport = m->transport,
                                           .identity = o->identity,
                                           .epoch = epoch,
                                           .local = o->local_workers > 0,
                                           .listen = o->listen,
+                                          .gate = gate ? &options : NULL,
                                           .ready_file = o->ready_file};
     return tm_mesh_ports_new(&ports, &m->ports, err);
 }

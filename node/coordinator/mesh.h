@@ -13,6 +13,8 @@ struct tm_mesh_options {
     unsigned local_workers;             /* threads that encode; 0 with listen: others do the work */
     const char *listen;                 /* "tcp://0.0.0.0:8471"; NULL: embedded only. Bulk uses the
                                          * next port (or a free one when the port is 0) */
+    const char *gate_program;           /* with listen: the public sockets live in a process of this
+                                         * program (node/transport/gate.h); NULL: in this process */
     const char *ready_file;             /* tests: written with the bound endpoint and server key */
     uint32_t audit_every; /* with listen: after the first results of a node, which are all audited,
                            * one in so many; 0: no audits at all */

@@ -10,16 +10,13 @@
 #include "proto/wire.h"
 #include "scheduler/coordinator.h"
 
-#define CONTROL_QUEUE 1000
-#define BULK_QUEUE 16 /* x 256 KiB a piece */
-#define PORT_TRIES 32
-
-enum { CONTROL, BULK, KINDS };
+enum { CONTROL = TM_PORT_CONTROL, BULK = TM_PORT_BULK, KINDS = TM_PORT_KINDS };
 enum { LOCAL, REMOTE, PORTS };
 
 struct tm_mesh_ports {
     struct tm_mesh_ports_options options;
-    struct tm_socket *socket[PORTS][KINDS]; /* NULL: port not open */
+    struct tm_port port[PORTS]; /* sockets NULL: not open */
+    struct tm_gate *gate;       /* instead of the remote one */
     char endpoint[TM_ENDPOINT_MAX];
     struct tm_mesh_peer **peers; /* stable addresses */
     size_t peer_count, peer_capacity;
@@ -27,59 +24,12 @@ struct tm_mesh_ports {
     struct tm_frame frame;
     bool holds_frame;
     struct tm_msg msg;
+    struct tm_msg reply; /* being built: large */
     struct tm_buf out;
     uint64_t dropped;
 };
 
 /* ---- opening ---- */
-
-static tm_status open_socket(struct tm_mesh_ports *p, int port, int kind, struct tm_err *err)
-{
-    struct tm_socket_options options = {
-        .kind = TM_SOCKET_ROUTER,
-        .identity = port == REMOTE ? p->options.identity : NULL,
-        .message_bytes_max = kind == CONTROL ? TM_CONTROL_BYTES_MAX : TM_BULK_BYTES_MAX,
-        .queue_messages = kind == CONTROL ? CONTROL_QUEUE : BULK_QUEUE,
-    };
-    return tm_socket_new(p->options.transport, &options, &p->socket[port][kind], err);
-}
-
-/* Binds control where it was asked to, and bulk to the port after it. */
-static tm_status bind_pair(struct tm_mesh_ports *p, int port, const char *endpoint,
-                           struct tm_err *err)
-{
-    char bulk[TM_ENDPOINT_MAX];
-    char bound[TM_ENDPOINT_MAX];
-    for (int tries = 1;; tries++) {
-        TM_TRY(tm_socket_bind(p->socket[port][CONTROL], endpoint, bound, err));
-        tm_status status = tm_endpoint_next(bound, bulk, err);
-        if (status == TM_OK) {
-            char ignored[TM_ENDPOINT_MAX];
-            status = tm_socket_bind(p->socket[port][BULK], bulk, ignored, err);
-        }
-        if (status == TM_OK) {
-            break;
-        }
-        size_t bytes = strlen(endpoint);
-        bool any_port = bytes > 2 && strcmp(endpoint + bytes - 2, ":0") == 0;
-        if (!any_port || tries == PORT_TRIES) {
-            return status;
-        }
-        TM_TRY(tm_socket_unbind(p->socket[port][CONTROL], bound, err));
-    }
-    if (port == REMOTE) {
-        memcpy(p->endpoint, bound, sizeof bound);
-    }
-    return TM_OK;
-}
-
-static tm_status open_port(struct tm_mesh_ports *p, int port, const char *endpoint,
-                           struct tm_err *err)
-{
-    TM_TRY(open_socket(p, port, CONTROL, err));
-    TM_TRY(open_socket(p, port, BULK, err));
-    return bind_pair(p, port, endpoint, err);
-}
 
 /* "every address" is no address to connect to: on this machine it is 127.0.0.1. */
 static void make_connectable(char endpoint[TM_ENDPOINT_MAX])
@@ -101,18 +51,32 @@ static tm_status write_ready(const struct tm_mesh_ports *p, struct tm_err *err)
     return tm_file_write_atomic(p->options.ready_file, 0644, tm_view_of(text, (size_t)n), err);
 }
 
-static tm_status open_all(struct tm_mesh_ports *p, struct tm_err *err)
+static tm_status open_remote(struct tm_mesh_ports *p, struct tm_err *err)
 {
-    if (p->options.local) {
-        TM_TRY(open_port(p, LOCAL, TM_LOCAL_ENDPOINT, err));
-    }
-    if (p->options.listen == NULL) {
-        return TM_OK;
-    }
     TM_TRY(tm_endpoint_check_tcp(p->options.listen, err));
-    TM_TRY(open_port(p, REMOTE, p->options.listen, err));
+    if (p->options.gate != NULL) {
+        struct tm_gate_options options = *p->options.gate;
+        options.listen = p->options.listen;
+        p->options.gate = NULL; /* borrowed for the start only */
+        TM_TRY(tm_gate_new(&options, &p->gate, err));
+        snprintf(p->endpoint, sizeof p->endpoint, "%s", tm_gate_endpoint(p->gate));
+    } else {
+        struct tm_port_options options = {.transport = p->options.transport,
+                                          .identity = p->options.identity};
+        TM_TRY(tm_port_open(&p->port[REMOTE], &options, p->options.listen, err));
+        memcpy(p->endpoint, p->port[REMOTE].endpoint, sizeof p->endpoint);
+    }
     make_connectable(p->endpoint);
     return p->options.ready_file != NULL ? write_ready(p, err) : TM_OK;
+}
+
+static tm_status open_all(struct tm_mesh_ports *p, struct tm_err *err)
+{
+    struct tm_port_options local = {.transport = p->options.transport};
+    if (p->options.local) {
+        TM_TRY(tm_port_open(&p->port[LOCAL], &local, TM_LOCAL_ENDPOINT, err));
+    }
+    return p->options.listen != NULL ? open_remote(p, err) : TM_OK;
 }
 
 tm_status tm_mesh_ports_new(const struct tm_mesh_ports_options *options, struct tm_mesh_ports **out,
@@ -149,9 +113,9 @@ void tm_mesh_ports_destroy(struct tm_mesh_ports **ports)
         return;
     }
     release_frame(p);
-    for (int i = 0; i < PORTS * KINDS; i++) {
-        tm_socket_destroy(&p->socket[i / KINDS][i % KINDS]);
-    }
+    tm_port_close(&p->port[LOCAL]);
+    tm_port_close(&p->port[REMOTE]);
+    tm_gate_destroy(&p->gate);
     for (size_t i = 0; i < p->peer_count; i++) {
         tm_free(p->peers[i]);
     }
@@ -226,6 +190,27 @@ static struct tm_mesh_peer *add_peer(struct tm_mesh_ports *p, const struct tm_fr
     return peer;
 }
 
+static bool same_route(const struct tm_route *a, const struct tm_route *b)
+{
+    return a->bytes == b->bytes && memcmp(a->b, b->b, a->bytes) == 0;
+}
+
+static void set_route(struct tm_mesh_peer *peer, int kind, const struct tm_route *route)
+{
+    if (kind == BULK) {
+        peer->bulk_sent = same_route(&peer->route[BULK], route) ? peer->bulk_sent : 0;
+        peer->bulk_lost = false;
+    }
+    peer->route[kind] = *route;
+}
+
+static void lose_route(struct tm_mesh_peer *peer, int kind)
+{
+    peer->route[kind].bytes = 0;
+    peer->bulk_lost = peer->bulk_lost || kind == BULK;
+    peer->gone = true;
+}
+
 /* The peer that a frame with a message of the right socket comes from, or NULL. */
 static struct tm_mesh_peer *know(struct tm_mesh_ports *p, const struct tm_frame *frame, int kind)
 {
@@ -247,7 +232,7 @@ static struct tm_mesh_peer *know(struct tm_mesh_ports *p, const struct tm_frame 
     if (peer == NULL || peer->banned) {
         return NULL;
     }
-    peer->route[kind] = frame->route;
+    set_route(peer, kind, &frame->route);
     return peer;
 }
 
@@ -259,42 +244,119 @@ struct tm_mesh_peer *tm_mesh_ports_peer(struct tm_mesh_ports *ports, size_t inde
 tm_status tm_mesh_ports_ban(struct tm_mesh_ports *ports, struct tm_mesh_peer *peer)
 {
     peer->banned = true;
-    return peer->local ? TM_OK : tm_zap_deny(ports->options.transport, peer->curve);
+    if (peer->local) {
+        return TM_OK;
+    }
+    return ports->gate != NULL ? tm_gate_deny(ports->gate, peer->curve)
+                               : tm_zap_deny(ports->options.transport, peer->curve);
 }
 
 /* ---- messages ---- */
 
-/* A node of an earlier run of this coordinator goes on talking: the epoch tells it to greet. */
-static void answer_stranger(struct tm_mesh_ports *p, struct tm_socket *socket)
+static tm_status send_bytes(struct tm_mesh_ports *p, int port, int kind,
+                            const struct tm_route *route)
 {
-    p->msg.type = TM_MSG_HEARTBEAT;
-    p->msg.heartbeat = (struct tm_msg_heartbeat){.epoch = p->options.epoch};
+    struct tm_view bytes = tm_buf_view(&p->out);
+    return port == REMOTE && p->gate != NULL
+               ? tm_gate_send(p->gate, kind, route, bytes)
+               : tm_socket_send(p->port[port].socket[kind], route, bytes);
+}
+
+/* Makes the sender of the frame greet: a node of an earlier run of this coordinator goes on
+ * talking, and one whose connections broke does not know it. It greets when it sees another epoch
+ * than its own. */
+static void ask_to_greet(struct tm_mesh_ports *p, int port, uint64_t epoch)
+{
+    p->reply.type = TM_MSG_HEARTBEAT;
+    p->reply.heartbeat = (struct tm_msg_heartbeat){.epoch = epoch};
     tm_buf_clear(&p->out);
-    if (tm_wire_pack(&p->msg, &p->out) == TM_OK) {
-        (void)!tm_socket_send(socket, &p->frame.route, tm_buf_view(&p->out));
+    if (tm_wire_pack(&p->reply, &p->out) == TM_OK) {
+        (void)!send_bytes(p, port, CONTROL, &p->frame.route);
     }
 }
 
-static struct tm_mesh_peer *receive_one(struct tm_mesh_ports *p, int port, int kind)
+/* The peer whose message p->frame holds, then in p->msg; NULL: nothing for the caller. */
+static struct tm_mesh_peer *hear(struct tm_mesh_ports *p, int port, int kind)
 {
-    struct tm_socket *socket = p->socket[port][kind];
-    while (socket != NULL && tm_socket_receive(socket, &p->frame) == TM_OK) {
-        struct tm_mesh_peer *peer = NULL;
-        bool good = tm_wire_unpack(p->frame.data, &p->msg, NULL) == TM_OK;
-        bool greets = good && kind == BULK && p->msg.type == TM_MSG_HELLO;
-        if (good && (tm_wire_is_bulk(p->msg.type) == (kind == BULK) || greets)) {
-            peer = know(p, &p->frame, kind);
+    struct tm_mesh_peer *peer = NULL;
+    bool good = tm_wire_unpack(p->frame.data, &p->msg, NULL) == TM_OK;
+    bool hello = good && p->msg.type == TM_MSG_HELLO;
+    bool greets = hello && kind == BULK;
+    if (good && (tm_wire_is_bulk(p->msg.type) == (kind == BULK) || greets)) {
+        peer = know(p, &p->frame, kind);
+    }
+    if (good && kind == CONTROL && !hello) {
+        if (find_sender(p, &p->frame) == NULL) {
+            ask_to_greet(p, port, p->options.epoch);
+        } else if (peer != NULL && peer->bulk_lost) {
+            ask_to_greet(p, port, 0);
         }
-        if (peer != NULL && !greets) {
+    }
+    p->dropped += peer == NULL; /* a HELLO on bulk only shows the way back */
+    return greets ? NULL : peer;
+}
+
+static struct tm_mesh_peer *receive_socket(struct tm_mesh_ports *p, int port, int kind)
+{
+    struct tm_socket *socket = p->port[port].socket[kind];
+    while (socket != NULL && tm_socket_receive(socket, &p->frame) == TM_OK) {
+        struct tm_mesh_peer *peer = hear(p, port, kind);
+        if (peer != NULL) {
             p->holds_frame = true;
             return peer;
         }
-        if (good && kind == CONTROL && p->msg.type != TM_MSG_HELLO &&
-            find_sender(p, &p->frame) == NULL) {
-            answer_stranger(p, socket);
-        }
         tm_frame_deinit(&p->frame);
-        p->dropped += peer == NULL; /* a HELLO on bulk only shows the way back */
+    }
+    return NULL;
+}
+
+/* ---- through the gate ---- */
+
+static void lose_all(struct tm_mesh_ports *p)
+{
+    for (size_t i = 0; i < p->peer_count; i++) {
+        struct tm_mesh_peer *peer = p->peers[i];
+        for (int kind = 0; kind < KINDS && !peer->local && !peer->banned; kind++) {
+            lose_route(peer, kind);
+        }
+    }
+}
+
+/* What became of a message on the route. */
+static void follow(struct tm_mesh_ports *p, const struct tm_gate_event *event)
+{
+    for (size_t i = 0; i < p->peer_count; i++) {
+        struct tm_mesh_peer *peer = p->peers[i];
+        if (peer->local || peer->route[event->kind].bytes == 0 ||
+            !same_route(&peer->route[event->kind], &event->frame.route)) {
+            continue;
+        }
+        if (event->news == TM_GATE_LOST) {
+            lose_route(peer, event->kind);
+        } else if (peer->bulk_sent > 0) {
+            peer->bulk_sent--;
+        }
+        return;
+    }
+}
+
+static struct tm_mesh_peer *receive_gate(struct tm_mesh_ports *p)
+{
+    struct tm_gate_event event;
+    while (p->gate != NULL && tm_gate_receive(p->gate, &event) != TM_GATE_NOTHING) {
+        if (event.news == TM_GATE_ENDED) {
+            lose_all(p);
+        } else if (event.news != TM_GATE_FRAME) {
+            follow(p, &event);
+        } else {
+            p->frame = event.frame;
+            struct tm_mesh_peer *peer = hear(p, REMOTE, event.kind);
+            if (peer != NULL) {
+                p->holds_frame = true;
+                return peer;
+            }
+            tm_frame_deinit(&p->frame);
+        }
     }
     return NULL;
 }
@@ -302,11 +364,13 @@ static struct tm_mesh_peer *receive_one(struct tm_mesh_ports *p, int port, int k
 const struct tm_msg *tm_mesh_ports_receive(struct tm_mesh_ports *ports, uint64_t now_ms,
                                            struct tm_mesh_peer **peer)
 {
+    unsigned sources = PORTS * KINDS + 1;
     release_frame(ports);
     ports->turn++;
-    for (unsigned i = 0; i < PORTS * KINDS; i++) {
-        unsigned at = (ports->turn + i) % (PORTS * KINDS);
-        *peer = receive_one(ports, (int)(at / KINDS), (int)(at % KINDS));
+    for (unsigned i = 0; i < sources; i++) {
+        unsigned at = (ports->turn + i) % sources;
+        *peer = at == PORTS * KINDS ? receive_gate(ports)
+                                    : receive_socket(ports, (int)(at / KINDS), (int)(at % KINDS));
         if (*peer != NULL) {
             (*peer)->heard_ms = now_ms;
             return &ports->msg;
@@ -315,24 +379,30 @@ const struct tm_msg *tm_mesh_ports_receive(struct tm_mesh_ports *ports, uint64_t
     return NULL;
 }
 
-tm_status tm_mesh_ports_send(struct tm_mesh_ports *ports, const struct tm_mesh_peer *peer,
+tm_status tm_mesh_ports_send(struct tm_mesh_ports *ports, struct tm_mesh_peer *peer,
                              const struct tm_msg *msg)
 {
     int kind = tm_wire_is_bulk(msg->type) ? BULK : CONTROL;
+    bool gate = ports->gate != NULL && !peer->local;
     if (peer->route[kind].bytes == 0) {
         return TM_E_NOT_FOUND;
     }
+    if (gate && kind == BULK && peer->bulk_sent >= TM_GATE_WINDOW) {
+        return TM_E_LIMIT;
+    }
     tm_buf_clear(&ports->out);
     TM_TRY(tm_wire_pack(msg, &ports->out));
-    return tm_socket_send(ports->socket[peer->local ? LOCAL : REMOTE][kind], &peer->route[kind],
-                          tm_buf_view(&ports->out));
+    tm_status status = send_bytes(ports, peer->local ? LOCAL : REMOTE, kind, &peer->route[kind]);
+    peer->bulk_sent += gate && kind == BULK && status == TM_OK;
+    peer->bulk_lost = peer->bulk_lost || (kind == BULK && status == TM_E_NOT_FOUND);
+    return status;
 }
 
 size_t tm_mesh_ports_poll(struct tm_mesh_ports *ports, struct tm_poll_item items[4])
 {
-    size_t count = 0;
+    size_t count = ports->gate != NULL ? tm_gate_poll(ports->gate, items) : 0;
     for (int i = 0; i < PORTS * KINDS; i++) {
-        struct tm_socket *socket = ports->socket[i / KINDS][i % KINDS];
+        struct tm_socket *socket = ports->port[i / KINDS].socket[i % KINDS];
         if (socket != NULL) {
             items[count++] = (struct tm_poll_item){.socket = socket};
         }
@@ -344,7 +414,7 @@ uint64_t tm_mesh_ports_dropped(const struct tm_mesh_ports *ports)
 {
     uint64_t dropped = ports->dropped;
     for (int i = 0; i < PORTS * KINDS; i++) {
-        struct tm_socket *socket = ports->socket[i / KINDS][i % KINDS];
+        struct tm_socket *socket = ports->port[i / KINDS].socket[i % KINDS];
         dropped += socket != NULL ? tm_socket_dropped(socket) : 0;
     }
     return dropped;

@@ -142,13 +142,22 @@ void tm_actor_join(struct tm_actor **actor, void (*drop)(void *item))
     *actor = NULL;
 }
 
+static zmq_pollitem_t poll_of(const struct tm_poll_item *item)
+{
+    if (item->socket != NULL || item->pipe != NULL) {
+        void *zmq = item->socket != NULL ? item->socket->zmq : item->pipe->zmq;
+        return (zmq_pollitem_t){.socket = zmq, .events = ZMQ_POLLIN};
+    }
+    short events = item->write ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
+    return (zmq_pollitem_t){.fd = item->fd, .events = events};
+}
+
 void tm_poll(struct tm_poll_item *items, size_t count, int timeout_ms)
 {
     zmq_pollitem_t poll[TM_POLL_MAX];
     TM_ASSERT(count <= TM_POLL_MAX);
     for (size_t i = 0; i < count; i++) {
-        void *zmq = items[i].socket != NULL ? items[i].socket->zmq : items[i].pipe->zmq;
-        poll[i] = (zmq_pollitem_t){.socket = zmq, .events = ZMQ_POLLIN};
+        poll[i] = poll_of(&items[i]);
         items[i].readable = false;
     }
     if (zmq_poll(poll, (int)count, timeout_ms) <= 0) {

@@ -27,11 +27,13 @@ void tm_actor_join(struct tm_actor **actor, void (*drop)(void *item));
 
 #define TM_POLL_MAX 160
 struct tm_poll_item {
-    struct tm_socket *socket; /* one of the two */
+    struct tm_socket *socket; /* one of the three */
     struct tm_pipe *pipe;
+    int fd;        /* with neither of the others */
+    bool write;    /* fd only: waits for room to write too */
     bool readable; /* set by tm_poll */
 };
-/* Waits until something can be read, or timeout_ms. A signal ends the wait early. */
+/* Waits until something can be read (or written), or timeout_ms. A signal ends the wait early. */
 void tm_poll(struct tm_poll_item *items, size_t count, int timeout_ms);
 
 #endif

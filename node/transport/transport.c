@@ -140,7 +140,11 @@ static bool set_limits(struct tm_socket *s, const struct tm_socket_options *opti
 static bool set_curve(struct tm_socket *s, const struct tm_socket_options *options)
 {
     uint8_t key[TM_CURVE_KEY_BYTES];
-    tm_identity_curve_secret(options->identity, key);
+    if (options->curve_secret != NULL) {
+        memcpy(key, options->curve_secret, sizeof key);
+    } else {
+        tm_identity_curve_secret(options->identity, key);
+    }
     bool good = set_key(s, ZMQ_CURVE_SECRETKEY, key);
     tm_wipe(key, sizeof key);
     if (options->kind == TM_SOCKET_ROUTER) {
@@ -166,7 +170,8 @@ tm_status tm_socket_new(struct tm_transport *transport, const struct tm_socket_o
     bool router = options->kind == TM_SOCKET_ROUTER;
     s->transport = transport;
     s->kind = options->kind;
-    s->curve = options->identity != NULL && (router || options->server_key != NULL);
+    s->curve = router ? options->identity != NULL || options->curve_secret != NULL
+                      : options->identity != NULL && options->server_key != NULL;
     s->zsock = zsock_new(router ? ZMQ_ROUTER : ZMQ_DEALER);
     s->zmq = s->zsock != NULL ? zsock_resolve(s->zsock) : NULL;
     if (s->zmq == NULL || !set_limits(s, options) || (s->curve && !set_curve(s, options))) {

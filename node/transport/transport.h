@@ -30,6 +30,7 @@ enum tm_socket_kind { TM_SOCKET_ROUTER /* binds */, TM_SOCKET_DEALER /* connects
 struct tm_socket_options {
     enum tm_socket_kind kind;
     const struct tm_identity *identity;     /* own; NULL: inproc only */
+    const uint8_t *curve_secret;            /* ROUTER, instead of identity: its transport key */
     const struct tm_public_key *server_key; /* DEALER over tcp: the pinned key */
     uint32_t message_bytes_max;             /* a peer that sends more is disconnected */
     uint32_t queue_messages;                /* per peer and direction */

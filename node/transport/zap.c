@@ -239,6 +239,16 @@ tm_status tm_zap_deny(struct tm_transport *transport, const uint8_t key[TM_CURVE
     return status;
 }
 
+bool tm_zap_is_denied(struct tm_transport *transport, const uint8_t key[TM_CURVE_KEY_BYTES])
+{
+    struct tm_zap *zap = transport->zap;
+    TM_ASSERT(zap != NULL);
+    pthread_mutex_lock(&zap->lock);
+    bool denied = set_has(&zap->denied, key);
+    pthread_mutex_unlock(&zap->lock);
+    return denied;
+}
+
 struct tm_zap_counts tm_zap_counts(struct tm_transport *transport)
 {
     struct tm_zap *zap = transport->zap;

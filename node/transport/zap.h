@@ -21,6 +21,7 @@ tm_status tm_zap_start(struct tm_transport *transport, const struct tm_zap_optio
 /* Denies a transport key from now on. Thread-safe. */
 tm_status tm_zap_deny(struct tm_transport *transport,
                       const uint8_t key[TM_CURVE_KEY_BYTES]) TM_MUST_USE;
+bool tm_zap_is_denied(struct tm_transport *transport, const uint8_t key[TM_CURVE_KEY_BYTES]);
 /* Handshakes let in and turned away so far. */
 struct tm_zap_counts {
     uint64_t accepted, denied;

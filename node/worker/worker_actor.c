@@ -114,19 +114,23 @@ static tm_status send_hello(struct node *n)
 
 /* ---- the state machine's actions and events ---- */
 
-/* A HELLO after one that nobody answered: the connection may be half dead, make a new one. */
+/* A HELLO after one that nobody answered: the connection may be half dead, make a new one. Whoever
+ * greets again may have lost bytes on their way. */
 static tm_status greet(struct node *n, struct tm_err *err)
 {
-    if (n->greeted && !n->heard) {
+    bool again = n->greeted;
+    if (again && !n->heard) {
         TM_EVENT(n->options->sink, TM_LEVEL_INFO, "node.connecting",
                  {.key = "endpoint", .text = n->options->endpoint},
                  {.key = "why", .text = NO_ANSWER});
         TM_TRY(tm_worker_link_reconnect(n->link, err));
-        tm_worker_units_restart(n->units, now_ms());
     }
     n->greeted = true;
     n->heard = false;
     (void)!send_hello(n); /* a full queue: it is said again soon */
+    if (again) {
+        tm_worker_units_restart(n->units, now_ms());
+    }
     return TM_OK;
 }
 

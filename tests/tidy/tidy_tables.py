@@ -69,6 +69,7 @@ assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h limits.h locale.h m
 signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h
 string.h threads.h time.h uchar.h wchar.h wctype.h
 arpa/inet.h dirent.h fcntl.h fnmatch.h ftw.h getopt.h glob.h grp.h ifaddrs.h langinfo.h libgen.h
+malloc.h
 net/if.h netdb.h netinet/in.h netinet/tcp.h poll.h pthread.h pwd.h sched.h spawn.h strings.h
 sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/prctl.h
 sys/ptrace.h sys/random.h sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h
