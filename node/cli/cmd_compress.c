@@ -121,11 +121,38 @@ static tm_status parse_allow(const char *text, struct tm_public_key **out, size_
     return TM_OK;
 }
 
+/* Passes events on; of one of them people need the contents: where nodes join, and with which key.
+ */
+struct announcer {
+    struct tm_sink inner;
+    bool print; /* text on stdout; with --json there is --ready-file */
+};
+
+static void announce(void *context, enum tm_level level, const char *event,
+                     const struct tm_field *fields, size_t count)
+{
+    const struct announcer *a = context;
+    const char *endpoint = NULL, *key = NULL;
+    for (size_t i = 0; i < count && strcmp(event, "mesh.listening") == 0; i++) {
+        endpoint = strcmp(fields[i].key, "endpoint") == 0 ? fields[i].text : endpoint;
+        key = strcmp(fields[i].key, "server_key") == 0 ? fields[i].text : key;
+    }
+    if (a->print && endpoint != NULL && key != NULL) {
+        printf("nodes join with\n  tmill node run --join %s --server-key %s\n", endpoint, key);
+        fflush(stdout);
+    }
+    tm_event(&a->inner, level, event, fields, count);
+}
+
 static tm_status run_mesh(struct tm_job *job, const struct request *request,
                           const struct tm_identity *identity, struct tm_mesh_report *report,
                           struct tm_err *err)
 {
-    struct tm_sink sink = tm_cli_sink(request->parsed);
+    struct announcer announcer = {
+        .inner = tm_cli_sink(request->parsed),
+        .print = !request->parsed->json && !request->parsed->quiet,
+    };
+    struct tm_sink sink = {.emit = announce, .context = &announcer, .min_level = TM_LEVEL_DEBUG};
     struct tm_public_key *allow = NULL;
     size_t allow_count = 0;
     tm_status status = parse_allow(request->allow, &allow, &allow_count, err);

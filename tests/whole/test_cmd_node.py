@@ -44,6 +44,19 @@ class Nodes(Contract, Whole):
                          keys[0])
         self.assertEqual(os.stat(self.path("mine.key")).st_mode & 0o777, 0o600)
 
+    def test_submit_says_how_nodes_join(self):
+        model = self.put("m.safetensors", safetensors(hf_tensors()))
+        submit = self.start(TMILL, "submit", model, "-o", self.path("join.tmpk"), "--workers", "0",
+                            "--listen", "tcp://127.0.0.1:0")
+        self.assertEqual(submit.stdout.readline(), b"nodes join with\n")
+        words = submit.stdout.readline().decode().split()
+        self.assertEqual(words[:4], ["tmill", "node", "run", "--join"])
+        node = self.start(TMILL, *words[1:], "--once", "-q")
+        self.assertEqual(self.finish(node)[0], 0)
+        code, out, err = self.finish(submit)
+        self.assertEqual(code, 0, err)
+        self.assertIn("work ", out)
+
     def wait_for_ban(self):
         end = time.monotonic() + 30 * TIME_SCALE
         while time.monotonic() < end:
