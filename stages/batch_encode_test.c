@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/rng.h"
 #include "stages/pipeline_encode.h"
@@ -71,6 +73,31 @@ START_TEST(every_piece_once_and_the_same_bytes)
 }
 END_TEST
 
+static void count_up(void *context, size_t index)
+{
+    (void)index;
+    atomic_fetch_add((atomic_uint *)context, 1);
+}
+
+/* A team that outlived its batch would be missing in the child, which would wait for it for ever.
+ */
+START_TEST(a_child_has_batches_of_its_own)
+{
+    atomic_uint calls = 0;
+    int status = 0;
+    omp_set_num_threads(4);
+    tm_batch_run(PIECES, count_up, &calls);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        tm_batch_run(PIECES, count_up, &calls);
+        _exit(atomic_load(&calls) == 2 * PIECES ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
 static void never(void *context, size_t index)
 {
     (void)context;
@@ -88,6 +115,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("batch_encode");
     TCase *tc = tcase_create("batch_encode");
     tcase_add_test(tc, every_piece_once_and_the_same_bytes);
+    tcase_add_test(tc, a_child_has_batches_of_its_own);
     tcase_add_test(tc, no_pieces);
     suite_add_tcase(suite, tc);
     return suite;
