@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/coordinator/mesh_ports.h"
 
+#include <signal.h>
+#include <stdlib.h>
+
 #include "base/file.h"
+#include "node/transport/gate_serve.h"
 #include "node/transport/zap.h"
 #include "proto/wire.h"
 #include "tests/support/small_job.h"
@@ -15,6 +19,14 @@ static struct tm_mesh_ports *g_ports;
 static struct tm_identity *g_owner, *g_node, *g_other;
 static struct tm_err g_err;
 static char g_dir[64], g_ready[96];
+
+/* Before main: `mesh_ports_test gate` is the gate. */
+__attribute__((constructor)) static void be_the_gate(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], TM_GATE_COMMAND) == 0) {
+        exit(tm_gate_serve(TM_GATE_FD));
+    }
+}
 
 static void set_up(void)
 {
@@ -221,6 +233,94 @@ START_TEST(reconnection_replaces_the_way_back)
 }
 END_TEST
 
+static unsigned g_gate_count; /* gates that listened again */
+
+static void note_gate(void *context, enum tm_level level, const char *event,
+                      const struct tm_field *fields, size_t count)
+{
+    (void)context;
+    (void)level;
+    (void)fields;
+    (void)count;
+    g_gate_count += strcmp(event, "gate.restarted") == 0;
+}
+
+/* The only child of this process. */
+static pid_t gate_process(void)
+{
+    char path[64];
+    uint64_t pid = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "re");
+    ck_assert_ptr_nonnull(f);
+    for (int c = fgetc(f); c >= '0' && c <= '9'; c = fgetc(f)) {
+        pid = pid * 10 + (uint64_t)(c - '0');
+    }
+    fclose(f);
+    return (pid_t)pid;
+}
+
+/* The same through a gate, which dies: the peer is gone, is asked to greet when it speaks, and both
+ * ways lead to it again. */
+START_TEST(through_a_gate_that_dies)
+{
+    struct tm_sink sink = {.emit = note_gate};
+    struct tm_gate_options gate = {
+        .program = "/proc/self/exe", .identity = g_owner, .allow_any = true, .sink = &sink};
+    struct tm_mesh_ports_options options = {.transport = g_transport,
+                                            .identity = g_owner,
+                                            .epoch = 42,
+                                            .listen = "tcp://127.0.0.1:0",
+                                            .gate = &gate};
+    struct tm_mesh_peer *peer = NULL;
+    struct tm_msg hello = small_mesh_hello(g_node);
+    struct tm_msg beat = {.type = TM_MSG_HEARTBEAT, .heartbeat = {.epoch = 42}};
+    struct tm_msg fetch = {.type = TM_MSG_FETCH, .fetch = {.credit_bytes = 5}};
+    struct tm_msg credit = {.type = TM_MSG_CREDIT, .credit = {.credit_bytes = 6}};
+    tm_mesh_ports_destroy(&g_ports);
+    ck_assert_int_eq(tm_mesh_ports_new(&options, &g_ports, &g_err), TM_OK);
+    struct tm_worker_link *link = link_of(g_node);
+    struct small_mesh s = {.link = link, .ports = g_ports};
+    say(link, &hello);
+    ck_assert_int_eq(wait_msg(&peer)->type, TM_MSG_HELLO);
+    say(link, &fetch);
+    ck_assert_int_eq(wait_msg(&peer)->type, TM_MSG_FETCH);
+    ck_assert_int_eq(tm_mesh_ports_send(g_ports, peer, &credit), TM_OK);
+    ck_assert_int_eq(small_mesh_at_link(&s)->type, TM_MSG_CREDIT);
+
+    kill(gate_process(), SIGKILL);
+    uint64_t end = tm_clock_ms(tm_clock_os()) + SMALL_MESH_WAIT_MS;
+    struct tm_mesh_peer *other = NULL;
+    while (g_gate_count == 0) {
+        struct tm_poll_item items[4];
+        ck_assert_ptr_null(tm_mesh_ports_receive(g_ports, 1, &other));
+        ck_assert_uint_lt(tm_clock_ms(tm_clock_os()), end);
+        tm_poll(items, tm_mesh_ports_poll(g_ports, items), 20);
+    }
+    ck_assert(peer->gone);
+    peer->gone = false;
+    ck_assert_int_eq(tm_mesh_ports_send(g_ports, peer, &credit), TM_E_NOT_FOUND);
+    say(link, &beat);
+    ck_assert_int_eq(wait_msg(&other)->type, TM_MSG_HEARTBEAT); /* it is heard all the same */
+    ck_assert_ptr_eq(other, peer);
+    const struct tm_msg *answer = small_mesh_at_link(&s);
+    ck_assert_int_eq(answer->type, TM_MSG_HEARTBEAT);
+    ck_assert_uint_eq(answer->heartbeat.epoch, 0);
+    say(link, &hello);
+    ck_assert_int_eq(wait_msg(&other)->type, TM_MSG_HELLO);
+    say(link, &fetch);
+    ck_assert_int_eq(wait_msg(&other)->type, TM_MSG_FETCH);
+    ck_assert_int_eq(tm_mesh_ports_send(g_ports, peer, &credit), TM_OK);
+    ck_assert_int_eq(small_mesh_at_link(&s)->type, TM_MSG_CREDIT);
+    say(link, &beat);
+    ck_assert_int_eq(wait_msg(&other)->type, TM_MSG_HEARTBEAT);
+    ck_assert_int_eq(tm_mesh_ports_ban(g_ports, peer), TM_OK);
+    say(link, &beat);
+    expect_quiet();
+    tm_worker_link_destroy(&link);
+}
+END_TEST
+
 START_TEST(refusals)
 {
     struct tm_mesh_ports_options options = {
@@ -248,6 +348,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, misplaced_messages_are_dropped);
     tcase_add_test(tc, banned_ones_are_not_heard);
     tcase_add_test(tc, reconnection_replaces_the_way_back);
+    tcase_add_test(tc, through_a_gate_that_dies);
     tcase_add_test(tc, refusals);
     suite_add_tcase(suite, tc);
     return suite;
