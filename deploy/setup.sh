@@ -17,11 +17,13 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
-# build, then tests and judges
+# build; tests; judges; the second and third processor architecture
 PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libsodium-dev
     libprotobuf-c-dev protobuf-c-compiler libzstd-dev libssl-dev libjansson-dev libsqlite3-dev
-    libcurl4-openssl-dev check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
-    python3 python3-venv ca-certificates unzip strace locales"
+    libcurl4-openssl-dev
+    check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev strace valgrind gcovr locales
+    python3 python3-venv python3-torch protobuf-compiler ca-certificates unzip
+    crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
 
 LLAMA_VERSION=0.3.36
 LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"
