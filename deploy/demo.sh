@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-sh deploy/setup.sh
+sh deploy/setup.sh --demo
 . "${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}/env.sh"
 
 root=$PWD

@@ -4,7 +4,8 @@
 # says one line for each step on stderr, and nothing when everything is there.
 #
 #   sh deploy/setup.sh                everything
-#   sh deploy/setup.sh --build-only   only the Debian packages
+#   sh deploy/setup.sh --demo         all but what only the tests need
+#   sh deploy/setup.sh --build-only   only the Debian packages that building needs
 #
 # Debian packages need root or sudo. All else goes into a cache folder outside the checkout,
 # ${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}: a Python environment (venv), the tools
@@ -17,13 +18,14 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
-# build; tests; judges; the second and third processor architecture
+# building, the demo and what a developer runs all day
 PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libsodium-dev
     libprotobuf-c-dev protobuf-c-compiler libzstd-dev libssl-dev libjansson-dev libsqlite3-dev
-    libcurl4-openssl-dev
-    check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev strace valgrind gcovr locales
-    python3 python3-venv python3-torch protobuf-compiler ca-certificates unzip
-    crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
+    libcurl4-openssl-dev check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
+    python3 python3-venv ca-certificates unzip strace locales"
+# the whole set of tests: faults, coverage, judges, the second and third processor architecture
+TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
+    crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 
 LLAMA_VERSION=0.3.36
 LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"
@@ -54,7 +56,7 @@ run() {
 # ---- Debian packages --------------------------------------------------------------------------
 
 missing_packages() {
-    for package in $PACKAGES; do
+    for package in $wanted; do
         state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=none
         [ "$state" = installed ] || printf '%s ' "$package"
     done
@@ -62,7 +64,7 @@ missing_packages() {
 
 install_packages() {
     command -v dpkg-query >/dev/null 2>&1 ||
-        die 6 "this is no Debian system; install by hand what Debian calls: $(echo $PACKAGES)"
+        die 6 "this is no Debian system; install by hand what Debian calls: $(echo $wanted)"
     missing=$(missing_packages)
     [ -n "$missing" ] || return 0
     sudo=
@@ -172,17 +174,20 @@ write_env() {
 }
 
 case "$#:${1:-}" in
-0:) build_only=no ;;
-1:--build-only) build_only=yes ;;
+0:) extent=all ;;
+1:--demo) extent=demo ;;
+1:--build-only) extent=build ;;
 1:-h | 1:--help)
-    sed -n '3,16s/^# \{0,1\}//p' "$0"
+    sed -n '3,17s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 *) die 2 "unknown option '$*'; see sh deploy/setup.sh --help" ;;
 esac
 
+wanted=$PACKAGES
+[ "$extent" != all ] || wanted="$PACKAGES $TEST_PACKAGES"
 install_packages
-[ "$build_only" = no ] || exit 0
+[ "$extent" != build ] || exit 0
 
 [ -n "${TMILL_CACHE:-${XDG_CACHE_HOME:-${HOME:-}}}" ] ||
     die 2 "none of TMILL_CACHE, XDG_CACHE_HOME and HOME is set"
