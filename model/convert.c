@@ -180,6 +180,20 @@ static tm_decode_blocks *decoder_of(enum tm_dtype dtype)
         return tm_q5_k_decode;
     case TM_Q6_K:
         return tm_q6_k_decode;
+    case TM_Q2_K:
+        return tm_q2_k_decode;
+    case TM_Q3_K:
+        return tm_q3_k_decode;
+    case TM_IQ4_NL:
+        return tm_iq4_nl_decode;
+    case TM_IQ4_XS:
+        return tm_iq4_xs_decode;
+    case TM_TQ1_0:
+        return tm_tq1_0_decode;
+    case TM_TQ2_0:
+        return tm_tq2_0_decode;
+    case TM_MXFP4:
+        return tm_mxfp4_decode;
     default:
         return NULL;
     }

@@ -27,6 +27,17 @@ tm_encode_blocks tm_q8_0_encode;
 tm_decode_blocks tm_q4_k_decode;
 tm_decode_blocks tm_q5_k_decode;
 tm_decode_blocks tm_q6_k_decode;
+tm_decode_blocks tm_q2_k_decode;
+tm_decode_blocks tm_q3_k_decode;
+
+/* convert_codebook.c: 32 values a block, 256 for IQ4_XS. */
+tm_decode_blocks tm_iq4_nl_decode;
+tm_decode_blocks tm_iq4_xs_decode;
+tm_decode_blocks tm_mxfp4_decode;
+
+/* convert_ternary.c: 256 values a block. */
+tm_decode_blocks tm_tq1_0_decode;
+tm_decode_blocks tm_tq2_0_decode;
 
 /* A half to a float with integer steps and one exact subtraction; inlined into every loop so that
  * the compiler can vectorise it. A NaN keeps its payload and is not made quiet, as numpy does. */

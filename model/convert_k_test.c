@@ -54,16 +54,59 @@ static float q6_value(const uint8_t *block, unsigned j)
     return step * (float)(code - 32);
 }
 
-static float value_at(enum tm_dtype dtype, const uint8_t *block, unsigned j)
+/* Bits 2k and 2k + 1 of byte 32h + i belong to value 128h + 32k + i. */
+static unsigned two_bits(const uint8_t *bytes, unsigned j)
 {
-    return dtype == TM_Q6_K ? q6_value(block, j) : q45_value(block, j, dtype == TM_Q5_K);
+    return bytes[j / 128 * 32 + j % 32] / (1u << 2 * (j % 128 / 32)) % 4;
 }
 
-static const enum tm_dtype dtypes[] = {TM_Q4_K, TM_Q5_K, TM_Q6_K};
+static float q2_value(const uint8_t *block, unsigned j)
+{
+    float scale = half_at(block + 80) * (float)(block[j / 16] % 16);
+    float min = half_at(block + 82) * (float)(block[j / 16] / 16);
+    float product = scale * (float)two_bits(block + 16, j);
+    return product - min;
+}
+
+static float q3_value(const uint8_t *block, unsigned j)
+{
+    const uint8_t *scales = block + 96;
+    unsigned group = j / 16;
+    int scale = group < 8 ? scales[group] % 16 : scales[group - 8] / 16;
+    scale += 16 * (scales[8 + group % 4] / (1 << 2 * (group / 4)) % 4);
+    int code = (int)two_bits(block + 32, j);
+    code -= (block[j % 32] & 1 << j / 32) != 0 ? 0 : 4;
+    float step = half_at(block + 108) * (float)(scale - 32);
+    return step * (float)code;
+}
+
+static float value_at(enum tm_dtype dtype, const uint8_t *block, unsigned j)
+{
+    switch (dtype) {
+    case TM_Q2_K:
+        return q2_value(block, j);
+    case TM_Q3_K:
+        return q3_value(block, j);
+    case TM_Q6_K:
+        return q6_value(block, j);
+    default:
+        return q45_value(block, j, dtype == TM_Q5_K);
+    }
+}
+
+/* Where the upper bytes of the half-precision numbers of a block are. */
+static const struct {
+    enum tm_dtype dtype;
+    size_t halves[2];
+} types[] = {{TM_Q4_K, {1, 3}},
+             {TM_Q5_K, {1, 3}},
+             {TM_Q6_K, {209, 209}},
+             {TM_Q2_K, {81, 83}},
+             {TM_Q3_K, {109, 109}}};
 
 START_TEST(decodes_by_layout)
 {
-    enum tm_dtype dtype = dtypes[_i];
+    enum tm_dtype dtype = types[_i].dtype;
     size_t block_bytes = tm_dtype_block_bytes(dtype);
     uint8_t bytes[1 + BLOCKS * BLOCK_BYTES_MAX];
     float got[VALUES + 1];
@@ -76,8 +119,8 @@ START_TEST(decodes_by_layout)
         }
         for (unsigned b = 0; b < BLOCKS; b++) { /* finite scales */
             uint8_t *block = src + b * block_bytes;
-            block[dtype == TM_Q6_K ? 209 : 1] &= 0xbf;
-            block[3] &= dtype == TM_Q6_K ? 0xff : 0xbf;
+            block[types[_i].halves[0]] &= 0xbf;
+            block[types[_i].halves[1]] &= 0xbf;
         }
         got[VALUES] = 7.0f;
         ck_assert_int_eq(tm_convert_to_f32(dtype, src, VALUES, got), TM_OK);
@@ -116,13 +159,35 @@ START_TEST(decodes_known_blocks)
 }
 END_TEST
 
+START_TEST(decodes_known_blocks_of_two_and_three_bits)
+{
+    float got[256];
+    uint8_t q2_k[84] = {0x23, [15] = 0x1f, [16] = 0x02, [79] = 0xc0};
+    q2_k[81] = 0x3c; /* d 1 */
+    q2_k[83] = 0x38; /* dmin 1/2; group 0: scale 3, min 2; group 15: scale 15, min 1 */
+    ck_assert_int_eq(tm_convert_to_f32(TM_Q2_K, q2_k, 256, got), TM_OK);
+    ck_assert(got[0] == 5.0f && got[1] == -1.0f && got[32] == 0.0f);
+    ck_assert(got[255] == 44.5f && got[254] == -0.5f);
+    uint8_t q3_k[110] = {0x01, [31] = 0x80, [32] = 0x03, [95] = 0x40};
+    q3_k[109] = 0x3c; /* d 1 */
+    q3_k[96] = 0x01;
+    q3_k[104] = 0x03; /* group 0: 1 + 48 - 32 */
+    q3_k[103] = 0x20;
+    q3_k[107] = 0x40; /* group 15: 2 + 16 - 32 */
+    ck_assert_int_eq(tm_convert_to_f32(TM_Q3_K, q3_k, 256, got), TM_OK);
+    ck_assert(got[0] == 51.0f && got[1] == -68.0f && got[16] == 128.0f);
+    ck_assert(got[255] == -14.0f && got[254] == 56.0f);
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("convert_k");
     TCase *decode = tcase_create("decode");
     tcase_set_timeout(decode, 60);
-    tcase_add_loop_test(decode, decodes_by_layout, 0, 3);
+    tcase_add_loop_test(decode, decodes_by_layout, 0, 5);
     tcase_add_test(decode, decodes_known_blocks);
+    tcase_add_test(decode, decodes_known_blocks_of_two_and_three_bits);
     suite_add_tcase(suite, decode);
     return suite;
 }

@@ -4,10 +4,11 @@
 static const struct {
     uint32_t type;
     enum tm_dtype dtype;
-} readable[] = {{0, TM_F32},   {1, TM_F16},   {2, TM_Q4_0}, {3, TM_Q4_1},
-                {6, TM_Q5_0},  {7, TM_Q5_1},  {8, TM_Q8_0}, {12, TM_Q4_K},
-                {13, TM_Q5_K}, {14, TM_Q6_K}, {24, TM_I8},  {25, TM_I16},
-                {26, TM_I32},  {27, TM_I64},  {28, TM_F64}, {30, TM_BF16}};
+} readable[] = {{0, TM_F32},    {1, TM_F16},    {2, TM_Q4_0},  {3, TM_Q4_1},    {6, TM_Q5_0},
+                {7, TM_Q5_1},   {8, TM_Q8_0},   {12, TM_Q4_K}, {13, TM_Q5_K},   {14, TM_Q6_K},
+                {24, TM_I8},    {25, TM_I16},   {26, TM_I32},  {27, TM_I64},    {28, TM_F64},
+                {30, TM_BF16},  {10, TM_Q2_K},  {11, TM_Q3_K}, {20, TM_IQ4_NL}, {23, TM_IQ4_XS},
+                {34, TM_TQ1_0}, {35, TM_TQ2_0}, {39, TM_MXFP4}};
 
 #define READABLE_COUNT (sizeof readable / sizeof readable[0])
 
@@ -51,7 +52,8 @@ static const char *const names[] = {"F32",
                                     "IQ4_NL_4_8 (removed)",
                                     "IQ4_NL_8_8 (removed)",
                                     "MXFP4",
-                                    "NVFP4"};
+                                    "NVFP4",
+                                    "Q1_0"};
 
 bool tm_gguf_type_dtype(uint32_t type, enum tm_dtype *out)
 {

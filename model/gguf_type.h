@@ -9,7 +9,7 @@
 bool tm_gguf_type_dtype(uint32_t type, enum tm_dtype *out);
 /* The type number of a dtype; false when GGUF has none. */
 bool tm_gguf_type_of(enum tm_dtype dtype, uint32_t *out);
-/* "Q2_K"; NULL for numbers that never were a type. */
+/* "IQ1_S"; NULL for numbers that never were a type. */
 const char *tm_gguf_tensor_type_name(uint32_t type);
 
 #endif

@@ -11,13 +11,14 @@ START_TEST(types)
         const char *name;
         bool readable;
     } rows[] = {
-        {0, "F32", true},      {1, "F16", true},      {2, "Q4_0", true},      {3, "Q4_1", true},
-        {6, "Q5_0", true},     {7, "Q5_1", true},     {8, "Q8_0", true},      {9, "Q8_1", false},
-        {10, "Q2_K", false},   {11, "Q3_K", false},   {12, "Q4_K", true},     {13, "Q5_K", true},
-        {14, "Q6_K", true},    {15, "Q8_K", false},   {16, "IQ2_XXS", false}, {19, "IQ1_S", false},
-        {20, "IQ4_NL", false}, {23, "IQ4_XS", false}, {24, "I8", true},       {27, "I64", true},
-        {28, "F64", true},     {29, "IQ1_M", false},  {30, "BF16", true},     {34, "TQ1_0", false},
-        {35, "TQ2_0", false},  {39, "MXFP4", false}};
+        {0, "F32", true},     {1, "F16", true},     {2, "Q4_0", true},      {3, "Q4_1", true},
+        {6, "Q5_0", true},    {7, "Q5_1", true},    {8, "Q8_0", true},      {9, "Q8_1", false},
+        {10, "Q2_K", true},   {11, "Q3_K", true},   {12, "Q4_K", true},     {13, "Q5_K", true},
+        {14, "Q6_K", true},   {15, "Q8_K", false},  {16, "IQ2_XXS", false}, {19, "IQ1_S", false},
+        {20, "IQ4_NL", true}, {23, "IQ4_XS", true}, {24, "I8", true},       {27, "I64", true},
+        {28, "F64", true},    {29, "IQ1_M", false}, {30, "BF16", true},     {34, "TQ1_0", true},
+        {35, "TQ2_0", true},  {39, "MXFP4", true},  {21, "IQ3_S", false},   {40, "NVFP4", false},
+        {41, "Q1_0", false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         enum tm_dtype dtype;
         bool readable = tm_gguf_type_dtype(rows[i].type, &dtype);

@@ -10,7 +10,7 @@
 #define TM_TENSOR_NAME_MAX 65535 /* bytes */
 
 /* X(enum, name, elements per block, bytes per block). Values are written to packages and to the
- * wire: never renumber. Block layouts of Q*: ggml-common.h of llama.cpp. */
+ * wire: never renumber. Layouts of those with blocks: ggml-common.h of llama.cpp. */
 #define TM_DTYPE_LIST(X)                                                                           \
     X(TM_F32, 0, "F32", 1, 4)                                                                      \
     X(TM_F16, 1, "F16", 1, 2)                                                                      \
@@ -34,7 +34,14 @@
     X(TM_Q8_0, 36, "Q8_0", 32, 34)                                                                 \
     X(TM_Q4_K, 37, "Q4_K", 256, 144)                                                               \
     X(TM_Q5_K, 38, "Q5_K", 256, 176)                                                               \
-    X(TM_Q6_K, 39, "Q6_K", 256, 210)
+    X(TM_Q6_K, 39, "Q6_K", 256, 210)                                                               \
+    X(TM_Q2_K, 40, "Q2_K", 256, 84)                                                                \
+    X(TM_Q3_K, 41, "Q3_K", 256, 110)                                                               \
+    X(TM_IQ4_NL, 42, "IQ4_NL", 32, 18)                                                             \
+    X(TM_IQ4_XS, 43, "IQ4_XS", 256, 136)                                                           \
+    X(TM_TQ1_0, 44, "TQ1_0", 256, 54)                                                              \
+    X(TM_TQ2_0, 45, "TQ2_0", 256, 66)                                                              \
+    X(TM_MXFP4, 46, "MXFP4", 32, 17)
 
 #define TM_DTYPE_ENUM(code, value, text, elements, bytes) code = (value),
 enum tm_dtype { TM_DTYPE_LIST(TM_DTYPE_ENUM) };

@@ -125,7 +125,8 @@ class Judge(Whole):
     def test_every_quantised_gguf_is_read_as_the_library_reads_it(self):
         """Kept without loss and exported as F32; random blocks, every bit of them."""
         random = np.random.Generator(np.random.PCG64(11))
-        kinds = [Q.F16, Q.BF16, Q.Q8_0, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q4_K, Q.Q5_K, Q.Q6_K]
+        kinds = [Q.F16, Q.BF16, Q.Q8_0, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q4_K, Q.Q5_K, Q.Q6_K,
+                 Q.Q2_K, Q.Q3_K, Q.IQ4_NL, Q.IQ4_XS, Q.TQ1_0, Q.TQ2_0, Q.MXFP4]
         tensors, types, dims, wanted = [], {}, {}, {}
         for i, kind in enumerate(kinds):
             elements, size = GGML_QUANT_SIZES[kind]
@@ -133,8 +134,9 @@ class Judge(Whole):
             raw = random.integers(0, 256, (4, columns // elements, size), "u1")
             if elements > 1:  # half-precision scales that are numbers
                 places = {Q.Q8_0: [0], Q.Q4_0: [0], Q.Q5_0: [0], Q.Q4_1: [0, 2], Q.Q5_1: [0, 2],
-                          Q.Q4_K: [0, 2], Q.Q5_K: [0, 2], Q.Q6_K: [size - 2]}[kind]
-                for at in places:
+                          Q.Q4_K: [0, 2], Q.Q5_K: [0, 2], Q.Q2_K: [size - 4, size - 2],
+                          Q.IQ4_NL: [0], Q.IQ4_XS: [0]}.get(kind, [size - 2])
+                for at in places if kind != Q.MXFP4 else []:
                     raw[..., at + 1] &= 0xBB
             else:
                 raw[..., 1] &= 0xBF

@@ -152,6 +152,14 @@ class Malformed(Whole):
         # Rows of a block type that are no whole blocks.
         self.bad("half-block", gguf([Tensor("w", weights(1, 4, 20))], types={0: 8}), ["w"])
 
+    def test_types_that_exist_and_are_not_read(self):
+        for code, kind in [(9, "Q8_1"), (15, "Q8_K"), (16, "IQ2_XXS"), (17, "IQ2_XS"),
+                           (18, "IQ3_XXS"), (19, "IQ1_S"), (21, "IQ3_S"), (22, "IQ2_S"),
+                           (29, "IQ1_M"), (31, "Q4_0_4_4"), (38, "IQ4_NL_8_8"), (40, "NVFP4"),
+                           (41, "Q1_0")]:
+            data = gguf(some_tensors(), types={1: code})
+            self.bad(f"type-{code}", data, ["'b.weight'", f"cannot read type {kind}"], codes=8)
+
     def test_names_that_repeat(self):
         twice = [Tensor("same.weight", weights(1, 4)), Tensor("same.weight", weights(2, 4))]
         self.bad("twice", gguf(twice), ["same.weight", ["twice", "duplicate", "again"]])
@@ -222,6 +230,26 @@ class Parts(Whole):
         paths = self.parts("same", 2, some_tensors(4))
         self.put("same/m-00002-of-00002.gguf", self.read(paths[0]))
         self.refused(4, ["m-00002-of-00002.gguf"], "inspect", paths[0])
+
+    def test_a_part_that_says_another_count_or_place(self):
+        for part in range(3):
+            paths = self.parts(f"count{part}", 3, some_tensors(6), claims={part: 4})
+            for path in (paths[0], paths[2]):
+                self.refused(4, ["split.count"], "inspect", path)
+            self.refused(4, ["split.count"], "compress", paths[0], "-o", self.path("out.tmpk"))
+        paths = self.parts("turned", 3, some_tensors(6))
+        second, third = self.read(paths[1]), self.read(paths[2])
+        self.put("turned/m-00002-of-00003.gguf", third)
+        self.put("turned/m-00003-of-00003.gguf", second)
+        self.refused(4, ["m-00002-of-00003.gguf", "split.no"], "inspect", paths[0])
+
+    def test_a_tensor_in_two_parts(self):
+        tensors = some_tensors(6)
+        tensors[4] = Tensor("a.weight", weights(9, 4, 4))
+        for there in self.parts("twice", 3, tensors):
+            self.refused(4, ["a.weight", "duplicate"], "inspect", there)
+            self.refused(4, ["a.weight", "duplicate"], "compress", there, "-o",
+                         self.path("out.tmpk"))
 
 
 if __name__ == "__main__":
