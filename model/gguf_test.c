@@ -155,7 +155,7 @@ START_TEST(tensors_that_are_refused)
         {"\xff", 2, ne2, 0, 32, TM_E_MALFORMED, "UTF-8"},
         {"b", 5, ones, 0, 32, TM_E_MALFORMED, "5 dimensions"},
         {"b", 2, ne2, 77, 32, TM_E_MALFORMED, "77 is no type"},
-        {"b", 2, ne2, 10, 32, TM_E_INCOMPATIBLE, "cannot read type Q2_K"},
+        {"b", 2, ne2, 19, 32, TM_E_INCOMPATIBLE, "cannot read type IQ1_S"},
         {"b", 2, ne2, 16, 32, TM_E_INCOMPATIBLE, "IQ2_XXS"},
         {"b", 2, ne_odd, 2, 32, TM_E_MALFORMED, "rows of 33"},
         {"b", 2, wrap, 0, 32, TM_E_MALFORMED, "overflow"},
