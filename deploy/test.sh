@@ -1,13 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Sets up, builds and runs every test: sh deploy/test.sh
+# Sets up, builds and runs the tests.
 #
-# The release build runs all tests; the build with the address and undefined-behaviour sanitizers
-# runs the unit tests and the fuzz corpora, and the one with the thread sanitizer the tests of what
-# has threads. The last line is ctest's closing line over both, and the
-# exit status is 0 when every test passed. What ctest said is kept in build/test-*.log.
+#   sh deploy/test.sh            every test and every outside judge, as continuous integration does
+#   sh deploy/test.sh --quick    the daily tier: the release build's tests without the long ones
+#
+# What each tier holds, and why, is in docs/TESTING.md. The last line is ctest's closing line over
+# all builds, and the exit status is 0 when every test passed. What ctest said is kept in
+# build/test-*.log.
 set -eu
 cd "$(dirname "$0")/.."
+
+case "$#:${1:-}" in
+0:) tier=full ;;
+1:--quick) tier=quick ;;
+1:-h | 1:--help)
+    sed -n '3,10s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+*)
+    echo "test: unknown option '$*'; see sh deploy/test.sh --help" >&2
+    exit 2
+    ;;
+esac
 
 sh deploy/setup.sh
 . "${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}/env.sh"
@@ -15,17 +30,25 @@ sh deploy/setup.sh
 jobs=$(nproc)
 passed=0
 failed=0
+began=$(date +%s)
+
+# Labels of what is too long for the daily tier.
+LONG='^(slow|determinism|chaos|cross|cover|fault|fuzz-fresh|memcheck|mutants|mutate)$'
 
 # Tests of actors, threads and what they share.
 THREADED="mem_test event_test cpu_test actor_test work_pool_test zap_test transport_test
     uploads_test saver_test source_server_test mesh_ports_test mesh_test worker_actor_test
     worker_units_test"
 
+minutes() {
+    echo "$((($(date +%s) - began) / 60)) min"
+}
+
 # build PRESET [TARGETS...]
 build() {
     preset=$1
     shift
-    echo "== build $preset"
+    echo "== build $preset ($(minutes))"
     cmake --preset "$preset" >"build/configure-$preset.log" 2>&1 || {
         cat "build/configure-$preset.log"
         exit 1
@@ -37,11 +60,11 @@ build() {
     fi
 }
 
-# test PRESET ARGUMENTS...: runs ctest and adds up what its closing line counts.
+# test_build PRESET ARGUMENTS...: runs ctest and adds up what its closing line counts.
 test_build() {
     preset=$1
     shift
-    echo "== test $preset"
+    echo "== test $preset ($(minutes))"
     ctest --preset "$preset" --no-tests=error -j "$jobs" "$@" 2>&1 | tee "build/test-$preset.log"
     closing=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+$' \
         "build/test-$preset.log") || {
@@ -55,12 +78,17 @@ test_build() {
 }
 
 mkdir -p build
-build asan
-build tsan $THREADED
+rm -f build/test-*.log
 build release
-test_build asan -L '^(unit|fuzz)$'
-test_build tsan -R "^unit\\.($(echo $THREADED | tr ' ' '|'))\$"
-test_build release
+if [ "$tier" = quick ]; then
+    test_build release -LE "$LONG"
+else
+    build asan
+    build tsan $THREADED
+    test_build asan -L '^(unit|fuzz)$'
+    test_build tsan -R "^unit\\.($(echo $THREADED | tr ' ' '|'))\$"
+    test_build release
+fi
 
 total=$((passed + failed))
 echo
@@ -68,5 +96,6 @@ if [ "$failed" -gt 0 ]; then
     # "   8 - unit.keyfile_test (Failed)"
     grep -hE '^[[:space:]]+[0-9]+ - .* \(.*\)$' build/test-*.log || true
 fi
+echo "test: the $tier tier took $(minutes)"
 echo "$((passed * 100 / total))% tests passed, $failed tests failed out of $total"
 [ "$failed" -eq 0 ]

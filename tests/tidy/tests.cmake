@@ -16,4 +16,4 @@ set(folders "(base|crypto|model|stages|package|proto|scheduler|node/[a-z]+)")
 add_test(NAME tidy.clang
   COMMAND ${TMILL_RUN_CLANG_TIDY} -quiet -p ${CMAKE_BINARY_DIR}
     "${CMAKE_SOURCE_DIR}/${folders}/[a-z0-9_]+(?<!_test)(?<!_fuzz)[.]c$")
-set_tests_properties(tidy.clang PROPERTIES LABELS tidy TIMEOUT 1800)
+set_tests_properties(tidy.clang PROPERTIES LABELS "tidy;slow" TIMEOUT 1800)

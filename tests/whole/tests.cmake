@@ -24,7 +24,7 @@ endforeach()
 
 # Resident bytes say nothing about the programs when a sanitizer shares the memory.
 if(NOT TMILL_ASAN AND NOT TMILL_TSAN)
-  tm_whole(whole.memory test_memory whole)
+  tm_whole(whole.memory test_memory "whole;slow")
 endif()
 
 # The public cases of bug reports; not run where the folder of shared data is absent.
