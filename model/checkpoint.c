@@ -10,6 +10,7 @@
 #include "model/folder.h"
 #include "model/gguf_files.h"
 #include "model/gguf_meta.h"
+#include "model/llama2c.h"
 #include "model/safetensors.h"
 #include "model/safetensors_index.h"
 #include "model/sources.h"
@@ -37,6 +38,8 @@ static tm_status open_model_file(struct tm_sources *sources, const char *path, s
         return tm_gguf_open(sources, file, err);
     case TM_FILE_SAFETENSORS:
         return tm_safetensors_open(sources, file, err);
+    case TM_FILE_LLAMA2C:
+        return tm_llama2c_open(sources, file, err);
     case TM_FILE_JSON:
         break;
     }

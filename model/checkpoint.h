@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Opens a model: a .safetensors file, a folder with model.safetensors(.index.json), a .gguf file or
- * the first part of a split GGUF. The kind is found by content, never by the extension. Reads are
- * positioned; memory is bounded by the header. Every range was checked against the file sizes. */
+ * any part of a split GGUF, a llama2.c file. The kind is found by content, never by the extension.
+ * Reads are positioned; memory is bounded by the header. Every range was checked against the file
+ * sizes. */
 #ifndef TM_MODEL_CHECKPOINT_H
 #define TM_MODEL_CHECKPOINT_H
 

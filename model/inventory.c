@@ -10,6 +10,19 @@
 #include "base/num.h"
 #include "model/where.h"
 
+const char *tm_format_name(enum tm_format format)
+{
+    switch (format) {
+    case TM_FORMAT_SAFETENSORS:
+        return "safetensors";
+    case TM_FORMAT_GGUF:
+        return "GGUF";
+    case TM_FORMAT_LLAMA2C:
+        break;
+    }
+    return "llama2.c";
+}
+
 void tm_inventory_deinit(struct tm_inventory *inventory)
 {
     for (size_t i = 0; i < inventory->tensor_count; i++) {

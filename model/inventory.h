@@ -16,7 +16,10 @@ struct tm_tensor {
     uint64_t bytes;
 };
 
-enum tm_format { TM_FORMAT_SAFETENSORS, TM_FORMAT_GGUF };
+enum tm_format { TM_FORMAT_SAFETENSORS, TM_FORMAT_GGUF, TM_FORMAT_LLAMA2C };
+
+/* "GGUF", "safetensors", "llama2.c" */
+const char *tm_format_name(enum tm_format format);
 
 /* Something carried along byte for byte: config.json, tokenizer.json, the metadata of a GGUF. */
 struct tm_attachment {

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/bytes.h"
+#include "model/llama2c.h"
 
 static const char what_failed[] = "cannot read a model";
 static const char hint_torch[] = "convert it to safetensors first";
@@ -161,6 +162,11 @@ tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
     TM_TRY(tm_sniff_lfs(head, path, err));
     if (has_text(head, "GGUF")) {
         *out = TM_FILE_GGUF;
+        return TM_OK;
+    }
+    /* Before the signatures of one or two bytes, which may be sizes of a model (640 is 80 02). */
+    if (tm_llama2c_is(head)) {
+        *out = TM_FILE_LLAMA2C;
         return TM_OK;
     }
     if (like_safetensors(head)) {

@@ -8,7 +8,7 @@
 
 #define TM_SNIFF_BYTES 512 /* of the start of the file; fewer only when the file is shorter */
 
-enum tm_file_kind { TM_FILE_SAFETENSORS, TM_FILE_GGUF, TM_FILE_JSON };
+enum tm_file_kind { TM_FILE_SAFETENSORS, TM_FILE_GGUF, TM_FILE_LLAMA2C, TM_FILE_JSON };
 
 /* `head` is the start of a file of file_bytes bytes. TM_E_MALFORMED for Git LFS pointers, web
  * pages, empty files and what nobody knows; TM_E_INCOMPATIBLE for model formats that cannot be read

@@ -54,6 +54,12 @@ static tm_status hash_of(struct model_view *view, size_t i, char hex[TM_DIGEST_T
     return TM_OK;
 }
 
+/* Since inspect.model/1 the formats are written small there. */
+static const char *json_format(enum tm_format format)
+{
+    return format == TM_FORMAT_GGUF ? "gguf" : tm_format_name(format);
+}
+
 static tm_status model_json(struct model_view *view, struct tm_err *err)
 {
     const struct tm_inventory *inv = view->inv;
@@ -62,7 +68,7 @@ static tm_status model_json(struct model_view *view, struct tm_err *err)
     tm_envelope_begin(&json, "tmill.inspect.model/1");
     tm_jw_str(&json.jw, "kind", "model");
     tm_jw_str(&json.jw, "path", tm_checkpoint_path(view->checkpoint));
-    tm_jw_str(&json.jw, "format", inv->format == TM_FORMAT_GGUF ? "gguf" : "safetensors");
+    tm_jw_str(&json.jw, "format", json_format(inv->format));
     tm_jw_str(&json.jw, "arch", inv->arch != NULL ? inv->arch : "");
     tm_jw_u64(&json.jw, "tensor_count", inv->tensor_count);
     tm_jw_u64(&json.jw, "weights", inv->total_elements);
@@ -114,8 +120,7 @@ static void model_head(const struct model_view *view)
     const char *path = tm_checkpoint_path(view->checkpoint);
     char name[NAME_TEXT], a[TM_NUM_TEXT], b[TM_NUM_TEXT];
     printf("model     %s\n", tm_escape(path, strlen(path), name, sizeof name));
-    printf("format    %s, architecture %s\n",
-           inv->format == TM_FORMAT_GGUF ? "GGUF" : "safetensors",
+    printf("format    %s, architecture %s\n", tm_format_name(inv->format),
            inv->arch != NULL && inv->arch[0] != '\0'
                ? tm_escape(inv->arch, strlen(inv->arch), name, sizeof name)
                : "unknown");
