@@ -48,5 +48,12 @@ tm_status tm_sign_verify(const struct tm_public_key *key, enum tm_sign_label lab
 {
     uint8_t bytes[LABEL_MAX + TM_DIGEST_BYTES];
     size_t count = signed_bytes(label, message, bytes);
-    return crypto_sign_verify_detached(sig->b, bytes, count, key->b) == 0 ? TM_OK : TM_E_VERIFY;
+    return tm_verify_raw(key, tm_view_of(bytes, count), sig);
+}
+
+tm_status tm_verify_raw(const struct tm_public_key *key, struct tm_view bytes,
+                        const struct tm_signature *sig)
+{
+    return crypto_sign_verify_detached(sig->b, bytes.data, bytes.bytes, key->b) == 0 ? TM_OK
+                                                                                     : TM_E_VERIFY;
 }

@@ -30,5 +30,11 @@ struct tm_signature tm_sign(const struct tm_identity *identity, enum tm_sign_lab
 /* TM_E_VERIFY when the signature is not key's for this label and message. */
 tm_status tm_sign_verify(const struct tm_public_key *key, enum tm_sign_label label,
                          struct tm_view message, const struct tm_signature *sig) TM_MUST_USE;
+/* Ed25519 over exactly these bytes, the only check of a signature in the product: strict, so keys
+ * and R of low order or with another encoding than the canonical one, S not below the order, and
+ * equations that hold only times the cofactor are TM_E_VERIFY. Only tm_sign_verify and the judges
+ * call it: everybody else verifies with a domain label. */
+tm_status tm_verify_raw(const struct tm_public_key *key, struct tm_view bytes,
+                        const struct tm_signature *sig) TM_MUST_USE;
 
 #endif

@@ -27,3 +27,17 @@ tm_judge(package judge_package.py PROGRAMS package_make LINKS tm_package)
 tm_judge(stages judge_stages.py PROGRAMS stages_gguf LINKS tm_encode)
 tm_judge(vectors judge_vectors.py)
 tm_judge(rewrite judge_rewrite.py PROGRAMS model_rewrite LINKS tm_model)
+
+# tm_data_judge(NAME program LINKS libs... DATA path): `program PATH`, where the judge is data that
+# others made (tests/vectors/*/README.md).
+function(tm_data_judge name program)
+  cmake_parse_arguments(J "" "DATA" "LINKS" ${ARGN})
+  add_executable(${program} ${CMAKE_SOURCE_DIR}/tests/judges/${program}.c)
+  set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${program} PRIVATE ${J_LINKS})
+  add_test(NAME judge.${name} COMMAND ${program} ${CMAKE_SOURCE_DIR}/${J_DATA})
+  set_tests_properties(judge.${name} PROPERTIES LABELS judge TIMEOUT 120)
+endfunction()
+
+tm_data_judge(wycheproof judge_wycheproof LINKS tm_crypto DATA tests/vectors/ed25519)
+tm_data_judge(json judge_json LINKS tm_model DATA tests/vectors/json/suite.txt)
