@@ -41,3 +41,4 @@ endfunction()
 
 tm_data_judge(wycheproof judge_wycheproof LINKS tm_crypto DATA tests/vectors/ed25519)
 tm_data_judge(json judge_json LINKS tm_model DATA tests/vectors/json/suite.txt)
+tm_judge(protoc judge_protoc.py PROGRAMS proto_text LINKS tm_proto)
