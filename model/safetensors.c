@@ -62,7 +62,7 @@ static tm_status read_dtype(struct parser *p, struct tm_tensor *tensor)
     tm_escape((const char *)name.data, name.bytes, shown, sizeof shown);
     if (is_foreign_dtype(name)) {
         return tm_err_set(p->err, TM_E_INCOMPATIBLE, where.text, what_failed,
-                          "convert it to F32, F16 or BF16 first", "cannot read the type %s", shown);
+                          "convert it to F32, F16 or BF16 first", "cannot read type %s", shown);
     }
     return tm_err_set(p->err, TM_E_MALFORMED, where.text, what_failed, NULL,
                       "dtype '%s' is no type of the format", shown);

@@ -70,6 +70,59 @@ class Legal(Whole):
         path = self.listed(safetensors(tensors), tensors)
         self.there_and_back(path, tensors)
 
+    def test_what_is_kept_gives_every_byte_back(self):
+        """Each type of the format that is read: every bit pattern, NaNs of any payload too."""
+        sizes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
+                 "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+        tensors = []
+        for seed, (dtype, size) in enumerate(sizes.items()):
+            for shape in ((31, 67), (4096,), (), (0, 3)):
+                count = int(np.prod(shape, dtype=int))
+                raw = rng(seed).integers(0, 2 if dtype == "BOOL" else 256, count * size, "u1")
+                if count == 4096 and size <= 2 and dtype != "BOOL":
+                    raw[:8192] = np.arange(4096, dtype=f"<u{size}").view("u1")
+                tensors.append(Tensor(f"{dtype}.{len(shape)}.{count}", np.zeros(shape), dtype,
+                                      raw=raw.tobytes()))
+        path = self.listed(safetensors(tensors, {"format": "pt"}), tensors)
+        keep = self.put("keep.toml", 'schema = 1\nrule = [{ match = "*", codec = "keep" }]\n')
+        package, _ = self.compress(path, recipe=keep)
+        self.ok("verify", package, "--against", path, "--full")
+        out = self.export(package, "back.safetensors")
+        self.assertEqual(self.tensors_of(out),
+                         {t.name: (t.dtype, t.shape, t.raw) for t in tensors})
+
+    def tensors_of(self, path):
+        """What the library's reader finds in a file."""
+        from safetensors import deserialize
+        return {name: (entry["dtype"], entry["shape"], bytes(entry["data"]))
+                for name, entry in deserialize(self.read(path))}
+
+    def test_integers_are_kept_beside_weights_that_are_compressed(self):
+        kept = [Tensor(d, rng(5).integers(0, 2, (3, 40)), d)
+                for d in ("I64", "I32", "I16", "I8", "U8", "BOOL")]
+        kept.append(Tensor("U32", np.zeros((5, 7)), raw=rng(6).bytes(140)))
+        kept[-1].dtype = "U32"
+        tensors = [Tensor("w", weights(1, 64, 64)), *kept]
+        path = self.put("m.safetensors", safetensors(tensors))
+        for recipe in ("int8", "ternary"):
+            package, _ = self.compress(path, recipe=recipe)
+            back = self.tensors_of(self.export(package, "back.safetensors"))
+            for t in kept:
+                self.assertEqual(back[t.name], (t.dtype, t.shape, t.raw))
+
+    def test_types_that_exist_and_are_not_read(self):
+        for dtype, bits in [("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("F8_E8M0", 8),
+                            ("F8_E4M3FNUZ", 8), ("F8_E5M2FNUZ", 8), ("C64", 64)]:
+            odd = Tensor("odd", np.zeros((4, 8)), dtype, raw=b"\0" * (32 * bits // 8))
+            data = safetensors([Tensor("w", weights(1, 4)), odd])
+            path = self.put("m.safetensors", data)
+            with self.subTest(dtype):
+                self.assertEqual(self.tensors_of(path)["odd"][0], dtype)
+                words = ["'odd'", f"cannot read type {dtype};"]
+                result = self.refused(8, words[:1], "inspect", path)
+                self.assertIn(words[1], result.err)
+                self.refused(8, words[:1], "compress", path, "-o", self.path("out.tmpk"))
+
     def test_names_of_any_kind(self):
         names = ["a/b/../c.weight", "../../etc/passwd", "/abs", "CON", "", "sp ace", " ",
                  "quote\"back\\slash", "line\nbreak\x1b[31m", "schön.模型.😀", "é", "e\u0301",
