@@ -141,15 +141,22 @@ static tm_status sniff_text(struct tm_view head, const char *path, enum tm_file_
     return TM_OK;
 }
 
-/* '{' where the header starts; or nothing but a header length. The reader says what is wrong with
- * the rest. */
-static bool like_safetensors(struct tm_view head)
+/* '{' where the header starts, perhaps behind blanks, which is no safetensors but is meant to be
+ * one; or nothing but a header length. The reader says what is wrong with the rest. */
+static bool like_safetensors(struct tm_view head, uint64_t file_bytes)
 {
+    if (head.bytes < 8) {
+        return false;
+    }
+    uint64_t length = tm_get_u64(head.data);
     if (head.bytes == 8) {
-        uint64_t length = tm_get_u64(head.data);
         return length > 0 && length < 1u << 30;
     }
-    return head.bytes > 8 && head.data[8] == '{';
+    struct tm_view text = tm_view_of(head.data + 8, head.bytes - 8);
+    if (text.data[0] != '{' && length <= file_bytes - 8) {
+        text = skip_blanks(text);
+    }
+    return text.bytes > 0 && text.data[0] == '{';
 }
 
 tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
@@ -169,7 +176,7 @@ tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
         *out = TM_FILE_LLAMA2C;
         return TM_OK;
     }
-    if (like_safetensors(head)) {
+    if (like_safetensors(head, file_bytes)) {
         *out = TM_FILE_SAFETENSORS;
         return TM_OK;
     }

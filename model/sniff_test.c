@@ -39,6 +39,7 @@ static const struct {
     ROW("\x1f\x8b\x08\0\0\0\0\0\0", TM_E_INCOMPATIBLE, "gzip"),
     ROW("\x28\xb5\x2f\xfd\0\0\0\0\0", TM_E_INCOMPATIBLE, "zstd"),
     ROW("\xff\xfe\xfd\xfcxxxxxxxx", TM_E_MALFORMED, "ff fe fd fc"),
+    ROW("\x80\x02\0\0\0\0\0\0 {}", TM_E_INCOMPATIBLE, "pickle"), /* no room for 640 bytes */
     ROW("just a text file\n", TM_E_MALFORMED, "neither safetensors nor GGUF"),
 };
 
@@ -81,6 +82,7 @@ START_TEST(knows_its_own)
         {"\x80\x02\0\0\0\0\0\0{}", 10, TM_FILE_SAFETENSORS}, /* looks like a pickle too */
         {"PK\x03\x04\0\0\0\0{}", 10, TM_FILE_SAFETENSORS},   /* and like a zip archive */
         {"\x02\0\0\0\0\0\0\0", 8, TM_FILE_SAFETENSORS},
+        {"\x04\0\0\0\0\0\0\0\n {}", 12, TM_FILE_SAFETENSORS}, /* told apart, then refused */
         {"{\"weight_map\":{}}", 17, TM_FILE_JSON},
         {" \n{}", 4, TM_FILE_JSON},
     };
