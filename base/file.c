@@ -34,6 +34,7 @@ static const struct {
     {EFBIG, TM_E_IO, "no space left within the largest allowed file size",
      "raise the file size limit (ulimit -f) or choose another place"},
     {EISDIR, TM_E_USAGE, "it is a folder", "name a file"},
+    {EXDEV, TM_E_USAGE, "it leaves the folder that it must be in", "name a path inside"},
     {ELOOP, TM_E_USAGE, "it is or passes a symbolic link that is not followed",
      "name the real path"},
     {ENAMETOOLONG, TM_E_LIMIT, "the name is too long", "choose a shorter name"},
@@ -87,7 +88,32 @@ struct tm_file_in {
     char *path;
 };
 
+/* A descriptor for reading, or -1. O_NONBLOCK: opening a named pipe must not wait for its writer.
+ */
+static int open_for_reading(const struct tm_root *root, const char *path)
+{
+    struct tm_root_at at;
+    int fd = -1;
+    int code = tm_root_at(root, path, &at);
+    if (code != 0) {
+        errno = code;
+        return -1;
+    }
+    do {
+        fd = openat(at.fd, at.name,
+                    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | tm_root_nofollow(root));
+    } while (fd < 0 && errno == EINTR);
+    tm_root_at_close(&at);
+    return fd;
+}
+
 tm_status tm_file_open(const char *path, struct tm_file_in **out, struct tm_err *err)
+{
+    return tm_file_open_in(NULL, path, out, err);
+}
+
+tm_status tm_file_open_in(const struct tm_root *root, const char *path, struct tm_file_in **out,
+                          struct tm_err *err)
 {
     static const char what[] = "cannot open for reading";
     tm_status status = TM_OK;
@@ -96,10 +122,7 @@ tm_status tm_file_open(const char *path, struct tm_file_in **out, struct tm_err 
         return no_memory(err, path, what);
     }
     file->path = tm_strdup(path);
-    /* O_NONBLOCK: opening a named pipe must not wait for its writer. */
-    do {
-        file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    } while (file->fd < 0 && errno == EINTR);
+    file->fd = open_for_reading(root, path);
     struct stat st;
     if (file->path == NULL) {
         status = no_memory(err, path, what);
@@ -171,9 +194,15 @@ tm_status tm_file_read_at(struct tm_file_in *file, uint64_t offset, void *out, s
 
 tm_status tm_file_read(const char *path, struct tm_buf *out, struct tm_err *err)
 {
+    return tm_file_read_in(NULL, path, out, err);
+}
+
+tm_status tm_file_read_in(const struct tm_root *root, const char *path, struct tm_buf *out,
+                          struct tm_err *err)
+{
     struct tm_file_in *file = NULL;
     size_t before = out->bytes;
-    TM_TRY(tm_file_open(path, &file, err));
+    TM_TRY(tm_file_open_in(root, path, &file, err));
     TM_ASSERT(file != NULL);
     uint8_t *at = NULL;
     tm_status status = TM_E_LIMIT;
@@ -203,6 +232,7 @@ enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_LIVE };
 
 static struct {
     atomic_int state;
+    int folder; /* that path starts from: a descriptor or AT_FDCWD */
     char path[TM_PATH_MAX];
 } slots[SLOTS];
 
@@ -218,9 +248,10 @@ static int slot_take(void)
     return -1;
 }
 
-static void slot_set(int slot, const char *path)
+static void slot_set(int slot, int folder, const char *path)
 {
     atomic_store(&slots[slot].state, SLOT_FILLING);
+    slots[slot].folder = folder;
     snprintf(slots[slot].path, sizeof slots[slot].path, "%s", path);
     atomic_store(&slots[slot].state, SLOT_LIVE);
 }
@@ -237,7 +268,7 @@ void tm_file_out_abort_all(void)
     int saved = errno;
     for (int i = 0; i < SLOTS; i++) {
         if (atomic_load(&slots[i].state) == SLOT_LIVE) {
-            unlink(slots[i].path);
+            unlinkat(slots[i].folder, slots[i].path, 0);
         }
     }
     errno = saved;
@@ -249,8 +280,9 @@ struct tm_file_out {
     int fd;
     int slot;
     uint64_t at;
-    char *path;
+    char *path; /* for errors */
     char *temp;
+    struct tm_root_at place; /* of path; fd -1 when there is none yet; the name points into path */
 };
 
 static const char write_what[] = "cannot write";
@@ -277,16 +309,22 @@ static tm_status randomize(char *temp, struct tm_err *err)
     return TM_OK;
 }
 
-static tm_status check_target(const char *path, struct tm_err *err)
+static tm_status check_path(const char *path, struct tm_err *err)
 {
-    struct stat st;
     if (path[0] == '\0') {
         return tm_err_set(err, TM_E_USAGE, NULL, write_what, "name a file", "the path is empty");
     }
     if (strlen(path) + sizeof SUFFIX > TM_PATH_MAX) {
         return tm_err_set_os(err, ENAMETOOLONG, path, write_what);
     }
-    if (lstat(path, &st) != 0) {
+    return TM_OK;
+}
+
+static tm_status check_target(const struct tm_file_out *file, struct tm_err *err)
+{
+    const char *path = file->path;
+    struct stat st;
+    if (fstatat(file->place.fd, file->place.name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT ? TM_OK : tm_err_set_os(err, errno, path, write_what);
     }
     if (!S_ISREG(st.st_mode)) {
@@ -306,8 +344,9 @@ static tm_status open_temp(struct tm_file_out *file, unsigned mode, struct tm_er
     for (int tries = 0; tries < 100; tries++) {
         TM_TRY(randomize(file->temp, err));
         /* Known to the signal handler before it exists, so that none is ever left behind. */
-        slot_set(file->slot, file->temp);
-        file->fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        slot_set(file->slot, file->place.fd, file->temp);
+        file->fd = openat(file->place.fd, file->temp,
+                          O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (file->fd >= 0) {
             return TM_OK;
         }
@@ -318,26 +357,45 @@ static tm_status open_temp(struct tm_file_out *file, unsigned mode, struct tm_er
     return tm_err_set_os(err, errno, file->path, write_what);
 }
 
+/* The target's folder, and the temporary file in it. */
+static tm_status begin(const struct tm_root *root, unsigned mode, struct tm_file_out *file,
+                       struct tm_err *err)
+{
+    int code = tm_root_at(root, file->path, &file->place);
+    if (code != 0) {
+        file->place.fd = -1;
+        return tm_err_set_os(err, code, file->path, write_what);
+    }
+    TM_TRY(check_target(file, err));
+    size_t temp_bytes = strlen(file->place.name) + sizeof SUFFIX;
+    file->temp = tm_alloc(temp_bytes);
+    if (file->temp == NULL) {
+        return no_memory(err, file->path, write_what);
+    }
+    snprintf(file->temp, temp_bytes, "%s%s", file->place.name, SUFFIX);
+    return open_temp(file, mode, err);
+}
+
 tm_status tm_file_out_begin(const char *path, unsigned mode, struct tm_file_out **out,
                             struct tm_err *err)
 {
-    TM_TRY(check_target(path, err));
-    tm_status status = TM_E_NOMEM;
+    return tm_file_out_begin_in(NULL, path, mode, out, err);
+}
+
+tm_status tm_file_out_begin_in(const struct tm_root *root, const char *path, unsigned mode,
+                               struct tm_file_out **out, struct tm_err *err)
+{
+    TM_TRY(check_path(path, err));
     struct tm_file_out *file = tm_calloc(1, sizeof *file);
     if (file == NULL) {
         return no_memory(err, path, write_what);
     }
     file->fd = -1;
     file->slot = -1;
+    file->place.fd = -1;
     file->path = tm_strdup(path);
-    size_t temp_bytes = strlen(path) + sizeof SUFFIX;
-    file->temp = tm_alloc(temp_bytes);
-    if (file->path == NULL || file->temp == NULL) {
-        no_memory(err, path, write_what);
-    } else {
-        snprintf(file->temp, temp_bytes, "%s%s", path, SUFFIX);
-        status = open_temp(file, mode, err);
-    }
+    tm_status status =
+        file->path != NULL ? begin(root, mode, file, err) : no_memory(err, path, write_what);
     if (status != TM_OK) {
         tm_file_out_abort(&file);
         return status;
@@ -397,20 +455,29 @@ static tm_status sync_and_close(struct tm_file_out *file, struct tm_err *err)
     return rc == 0 || errno == EINTR ? TM_OK : tm_err_set_os(err, errno, file->path, write_what);
 }
 
+/* fsync of the folder that the file was put into. */
+static tm_status sync_folder(const struct tm_file_out *file, struct tm_err *err)
+{
+    char folder[TM_PATH_MAX];
+    TM_TRY(tm_path_dir(folder, file->path));
+    bool open = file->place.fd != AT_FDCWD;
+    struct tm_root_at at = {.fd = file->place.fd, .name = open ? "." : folder};
+    return tm_dir_sync_at(&at, 0, folder, err);
+}
+
 tm_status tm_file_out_commit(struct tm_file_out **file_ref, struct tm_err *err)
 {
     struct tm_file_out *file = *file_ref;
-    char folder[TM_PATH_MAX];
+    const struct tm_root_at *place = &file->place;
     tm_status status = TM_OK;
     TM_TRY_GOTO(sync_and_close(file, err), done);
-    if (rename(file->temp, file->path) != 0) {
+    if (renameat(place->fd, file->temp, place->fd, place->name) != 0) {
         status = tm_err_set_os(err, errno, file->path, "cannot rename the finished file");
         goto done;
     }
     slot_release(file->slot);
     file->slot = -1;
-    TM_TRY_GOTO(tm_path_dir(folder, file->path), done);
-    status = tm_dir_sync(folder, err);
+    status = sync_folder(file, err);
 done:
     tm_file_out_abort(file_ref);
     return status;
@@ -426,9 +493,10 @@ void tm_file_out_abort(struct tm_file_out **file_ref)
         close(file->fd);
     }
     if (file->slot >= 0) { /* still has its temporary file */
-        unlink(file->temp);
+        unlinkat(file->place.fd, file->temp, 0);
         slot_release(file->slot);
     }
+    tm_root_at_close(&file->place);
     tm_free(file->path);
     tm_free(file->temp);
     tm_free(file);
@@ -438,8 +506,14 @@ void tm_file_out_abort(struct tm_file_out **file_ref)
 tm_status tm_file_write_atomic(const char *path, unsigned mode, struct tm_view data,
                                struct tm_err *err)
 {
+    return tm_file_write_atomic_in(NULL, path, mode, data, err);
+}
+
+tm_status tm_file_write_atomic_in(const struct tm_root *root, const char *path, unsigned mode,
+                                  struct tm_view data, struct tm_err *err)
+{
     struct tm_file_out *file = NULL;
-    TM_TRY(tm_file_out_begin(path, mode, &file, err));
+    TM_TRY(tm_file_out_begin_in(root, path, mode, &file, err));
     TM_ASSERT(file != NULL);
     tm_status status = tm_file_out_write(file, data.data, data.bytes, err);
     if (status != TM_OK) {
@@ -447,4 +521,16 @@ tm_status tm_file_write_atomic(const char *path, unsigned mode, struct tm_view d
         return status;
     }
     return tm_file_out_commit(&file, err);
+}
+
+tm_status tm_file_remove_in(const struct tm_root *root, const char *path, struct tm_err *err)
+{
+    struct tm_root_at at;
+    int code = tm_root_at(root, path, &at);
+    if (code == 0) {
+        code = unlinkat(at.fd, at.name, 0) == 0 ? 0 : errno;
+        tm_root_at_close(&at);
+    }
+    return code == 0 || code == ENOENT ? TM_OK
+                                       : tm_err_set_os(err, code, path, "cannot remove the file");
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Files: bounded whole-file reads, positioned reads of one open file, atomic writes (temporary
- * file, fsync, rename, fsync of the directory), folders and paths. Errors name the path. */
+ * file, fsync, rename, fsync of the directory), folders and paths. Errors name the path. A function
+ * that ends in _in does the same as its namesake for a path below a root (base/root.h; NULL: none),
+ * where no part of the path may be a symbolic link. */
 #ifndef TM_BASE_FILE_H
 #define TM_BASE_FILE_H
 
 #include "base/buf.h"
+#include "base/root.h"
 
 #define TM_PATH_MAX 4096
 
@@ -16,11 +19,15 @@ tm_status tm_err_set_os(struct tm_err *err, int code, const char *where, const c
 
 /* Appends the whole regular file to out; TM_E_LIMIT when it is larger than out allows. */
 tm_status tm_file_read(const char *path, struct tm_buf *out, struct tm_err *err) TM_MUST_USE;
+tm_status tm_file_read_in(const struct tm_root *root, const char *path, struct tm_buf *out,
+                          struct tm_err *err) TM_MUST_USE;
 
 /* One regular file opened once, O_RDONLY; size taken at open. Reads are positioned and can be
  * shared by threads. A file that shrank since is TM_E_MALFORMED, never a signal. */
 struct tm_file_in;
 tm_status tm_file_open(const char *path, struct tm_file_in **out, struct tm_err *err) TM_MUST_USE;
+tm_status tm_file_open_in(const struct tm_root *root, const char *path, struct tm_file_in **out,
+                          struct tm_err *err) TM_MUST_USE;
 void tm_file_close(struct tm_file_in **file);
 uint64_t tm_file_bytes(const struct tm_file_in *file);
 const char *tm_file_path(const struct tm_file_in *file);
@@ -37,6 +44,8 @@ struct tm_file_out;
  * regular file (not a symbolic link, folder or device). */
 tm_status tm_file_out_begin(const char *path, unsigned mode, struct tm_file_out **out,
                             struct tm_err *err) TM_MUST_USE;
+tm_status tm_file_out_begin_in(const struct tm_root *root, const char *path, unsigned mode,
+                               struct tm_file_out **out, struct tm_err *err) TM_MUST_USE;
 tm_status tm_file_out_write(struct tm_file_out *file, const void *data, size_t bytes,
                             struct tm_err *err) TM_MUST_USE;
 tm_status tm_file_out_write_at(struct tm_file_out *file, uint64_t offset, const void *data,
@@ -49,6 +58,11 @@ void tm_file_out_abort(struct tm_file_out **file); /* removes the temporary file
 /* begin, write, commit. */
 tm_status tm_file_write_atomic(const char *path, unsigned mode, struct tm_view data,
                                struct tm_err *err) TM_MUST_USE;
+tm_status tm_file_write_atomic_in(const struct tm_root *root, const char *path, unsigned mode,
+                                  struct tm_view data, struct tm_err *err) TM_MUST_USE;
+/* Removes a file (or a link itself); an absent one is TM_OK. */
+tm_status tm_file_remove_in(const struct tm_root *root, const char *path,
+                            struct tm_err *err) TM_MUST_USE;
 /* Removes every temporary file of unfinished writes of this process; async-signal-safe. */
 void tm_file_out_abort_all(void);
 
@@ -56,25 +70,42 @@ void tm_file_out_abort_all(void);
 
 /* mkdir -p with mode 0755 (or 0700 for private ones). */
 tm_status tm_dir_make(const char *path, unsigned mode, struct tm_err *err) TM_MUST_USE;
+/* mkdir of one folder below a root; one that is there is TM_OK. */
+tm_status tm_dir_make_in(const struct tm_root *root, const char *path, unsigned mode,
+                         struct tm_err *err) TM_MUST_USE;
 /* fsync of a folder. EIO is fatal to the caller's operation and said so. */
 tm_status tm_dir_sync(const char *path, struct tm_err *err) TM_MUST_USE;
+tm_status tm_dir_sync_in(const struct tm_root *root, const char *path,
+                         struct tm_err *err) TM_MUST_USE;
+/* The same for a place that is open already; flags: O_NOFOLLOW or 0; path is for errors. */
+tm_status tm_dir_sync_at(const struct tm_root_at *at, int flags, const char *path,
+                         struct tm_err *err) TM_MUST_USE;
 /* Sorted (bytewise) names without "." and ".."; free with tm_dir_list_free. */
 struct tm_dir_list {
     char **names;
     size_t count;
 };
 tm_status tm_dir_list(const char *path, struct tm_dir_list *out, struct tm_err *err) TM_MUST_USE;
+tm_status tm_dir_list_in(const struct tm_root *root, const char *path, struct tm_dir_list *out,
+                         struct tm_err *err) TM_MUST_USE;
 void tm_dir_list_free(struct tm_dir_list *list);
 /* Removes a folder and all in it, never following links; an absent one is TM_OK. */
 tm_status tm_dir_remove_tree(const char *path, struct tm_err *err) TM_MUST_USE;
+tm_status tm_dir_remove_tree_in(const struct tm_root *root, const char *path,
+                                struct tm_err *err) TM_MUST_USE;
 
 bool tm_path_exists(const char *path); /* follows links */
+bool tm_path_exists_in(const struct tm_root *root, const char *path);
 bool tm_path_is_dir(const char *path);
+bool tm_path_is_dir_in(const struct tm_root *root, const char *path);
 bool tm_path_is_link(const char *path); /* the path itself is a symbolic link */
 /* Whether both name the same existing file (device and inode, links followed). */
 bool tm_path_same(const char *a, const char *b);
 /* dir + "/" + name into out[TM_PATH_MAX]; TM_E_LIMIT when too long. */
 tm_status tm_path_join(char *out, const char *dir, const char *name) TM_MUST_USE;
+/* Whether a name that somebody gave may become a part of a path: [A-Za-z0-9._-], 1 to bytes_max
+ * bytes, not starting with a dot. */
+bool tm_path_name_ok(const char *name, size_t bytes_max);
 /* What follows the last '/', borrowed from path; all of path without one. */
 const char *tm_path_base(const char *path);
 /* The folder part into out[TM_PATH_MAX] ("." when there is none). */

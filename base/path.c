@@ -56,12 +56,61 @@ tm_status tm_dir_make(const char *path, unsigned mode, struct tm_err *err)
     return make_one(part, mode, err);
 }
 
+tm_status tm_dir_make_in(const struct tm_root *root, const char *path, unsigned mode,
+                         struct tm_err *err)
+{
+    struct tm_root_at at;
+    struct stat st;
+    int code = tm_root_at(root, path, &at);
+    if (code == 0) {
+        code = mkdirat(at.fd, at.name, mode) == 0 ? 0 : errno;
+        if (code == EEXIST && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            code = S_ISDIR(st.st_mode) ? 0 : S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+        }
+        tm_root_at_close(&at);
+    }
+    return code == 0 ? TM_OK : tm_err_set_os(err, code, path, "cannot make the folder");
+}
+
+/* A descriptor of the folder for reading, or -1. */
+static int open_dir(const struct tm_root *root, const char *path)
+{
+    struct tm_root_at at;
+    int code = tm_root_at(root, path, &at);
+    if (code != 0) {
+        errno = code;
+        return -1;
+    }
+    int fd = openat(at.fd, at.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | tm_root_nofollow(root));
+    tm_root_at_close(&at);
+    return fd;
+}
+
+static const char sync_what[] = "cannot sync the folder to disk";
+
 tm_status tm_dir_sync(const char *path, struct tm_err *err)
 {
-    static const char what[] = "cannot sync the folder to disk";
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return tm_dir_sync_in(NULL, path, err);
+}
+
+tm_status tm_dir_sync_in(const struct tm_root *root, const char *path, struct tm_err *err)
+{
+    struct tm_root_at at;
+    int code = tm_root_at(root, path, &at);
+    if (code != 0) {
+        return tm_err_set_os(err, code, path, sync_what);
+    }
+    tm_status status = tm_dir_sync_at(&at, tm_root_nofollow(root), path, err);
+    tm_root_at_close(&at);
+    return status;
+}
+
+tm_status tm_dir_sync_at(const struct tm_root_at *at, int flags, const char *path,
+                         struct tm_err *err)
+{
+    int fd = openat(at->fd, at->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
     if (fd < 0) {
-        return tm_err_set_os(err, errno, path, what);
+        return tm_err_set_os(err, errno, path, sync_what);
     }
     int rc = 0;
     do {
@@ -69,7 +118,7 @@ tm_status tm_dir_sync(const char *path, struct tm_err *err)
     } while (rc != 0 && errno == EINTR);
     int code = errno;
     close(fd);
-    return rc == 0 ? TM_OK : tm_err_set_os(err, code, path, what);
+    return rc == 0 ? TM_OK : tm_err_set_os(err, code, path, sync_what);
 }
 
 static bool is_dot_name(const char *name)
@@ -104,13 +153,32 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* opendir of a folder below the root. */
+static DIR *open_stream(const struct tm_root *root, const char *path)
+{
+    int fd = open_dir(root, path);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL && fd >= 0) {
+        int code = errno;
+        close(fd);
+        errno = code;
+    }
+    return dir;
+}
+
 tm_status tm_dir_list(const char *path, struct tm_dir_list *out, struct tm_err *err)
+{
+    return tm_dir_list_in(NULL, path, out, err);
+}
+
+tm_status tm_dir_list_in(const struct tm_root *root, const char *path, struct tm_dir_list *out,
+                         struct tm_err *err)
 {
     static const char what[] = "cannot list the folder";
     struct tm_dir_list list = {0};
     size_t capacity = 0;
     tm_status status = TM_OK;
-    DIR *dir = opendir(path);
+    DIR *dir = open_stream(root, path);
     if (dir == NULL) {
         return tm_err_set_os(err, errno, path, what);
     }
@@ -194,9 +262,19 @@ static int remove_inside(int parent_fd, const char *name, unsigned depth)
 
 tm_status tm_dir_remove_tree(const char *path, struct tm_err *err)
 {
-    int code = remove_inside(AT_FDCWD, path, 1);
-    if (code == 0 && rmdir(path) != 0) {
-        code = errno;
+    return tm_dir_remove_tree_in(NULL, path, err);
+}
+
+tm_status tm_dir_remove_tree_in(const struct tm_root *root, const char *path, struct tm_err *err)
+{
+    struct tm_root_at at;
+    int code = tm_root_at(root, path, &at);
+    if (code == 0) {
+        code = remove_inside(at.fd, at.name, 1);
+        if (code == 0 && unlinkat(at.fd, at.name, AT_REMOVEDIR) != 0) {
+            code = errno;
+        }
+        tm_root_at_close(&at);
     }
     return code == 0 || code == ENOENT ? TM_OK
                                        : tm_err_set_os(err, code, path, "cannot remove the folder");
@@ -204,16 +282,38 @@ tm_status tm_dir_remove_tree(const char *path, struct tm_err *err)
 
 /* ---- paths ---- */
 
+/* stat; without following below a root. */
+static bool stat_in(const struct tm_root *root, const char *path, struct stat *st)
+{
+    struct tm_root_at at;
+    if (tm_root_at(root, path, &at) != 0) {
+        return false;
+    }
+    bool ok = fstatat(at.fd, at.name, st, root != NULL ? AT_SYMLINK_NOFOLLOW : 0) == 0;
+    tm_root_at_close(&at);
+    return ok;
+}
+
 bool tm_path_exists(const char *path)
 {
+    return tm_path_exists_in(NULL, path);
+}
+
+bool tm_path_exists_in(const struct tm_root *root, const char *path)
+{
     struct stat st;
-    return stat(path, &st) == 0;
+    return stat_in(root, path, &st);
 }
 
 bool tm_path_is_dir(const char *path)
 {
+    return tm_path_is_dir_in(NULL, path);
+}
+
+bool tm_path_is_dir_in(const struct tm_root *root, const char *path)
+{
     struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return stat_in(root, path, &st) && S_ISDIR(st.st_mode);
 }
 
 bool tm_path_is_link(const char *path)
@@ -236,6 +336,22 @@ tm_status tm_path_join(char *out, const char *dir, const char *name)
     bool slash = dir_bytes > 0 && dir[dir_bytes - 1] != '/';
     int length = snprintf(out, TM_PATH_MAX, "%s%s%s", dir, slash ? "/" : "", name);
     return length >= 0 && length < TM_PATH_MAX ? TM_OK : TM_E_LIMIT;
+}
+
+bool tm_path_name_ok(const char *name, size_t bytes_max)
+{
+    size_t bytes = strnlen(name, bytes_max + 1);
+    if (bytes == 0 || bytes > bytes_max || name[0] == '.') {
+        return false;
+    }
+    for (const char *c = name; *c != '\0'; c++) {
+        bool ok = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                  (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
 }
 
 const char *tm_path_base(const char *path)

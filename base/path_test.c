@@ -178,6 +178,60 @@ START_TEST(names)
 }
 END_TEST
 
+/* What would climb, hide, mean an option to a shell glob or look like another name. */
+static const char *const bad_names[] = {
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "/etc/passwd",
+    "a/../b",
+    "..%2fx",
+    "a%00b",
+    "a\\b",
+    "a:b",
+    "a b",
+    " a",
+    "a\n",
+    "a\tb",
+    "\x1b[2J",
+    "a\x7f",
+    ".hidden",
+    "a*",
+    "$HOME",
+    "`id`",
+    "~",
+    "a\xc3\xa9",
+    "\xef\xbc\x8e",
+    "a\xe2\x80\xae",
+    "..\xc0\xaf",
+    "\xe2\x80\xa5",
+    "\xd0\xb0",
+    "a|b",
+    "a;b",
+};
+
+START_TEST(names_of_others)
+{
+    char name[8 * TM_PATH_MAX];
+    for (size_t i = 0; i < sizeof bad_names / sizeof bad_names[0]; i++) {
+        ck_assert_msg(!tm_path_name_ok(bad_names[i], 128), "taken: %s", bad_names[i]);
+    }
+    ck_assert(tm_path_name_ok("a", 128) && tm_path_name_ok("Model-7B_v1.2", 128));
+    ck_assert(tm_path_name_ok("a..b", 128)); /* dots inside climb nowhere */
+    memset(name, 'n', sizeof name);
+    name[128] = '\0';
+    ck_assert(tm_path_name_ok(name, 128));
+    name[128] = 'n';
+    name[129] = '\0';
+    ck_assert(!tm_path_name_ok(name, 128));
+    name[129] = 'n';
+    name[sizeof name - 1] = '\0';
+    ck_assert(!tm_path_name_ok(name, 128));
+}
+END_TEST
+
 START_TEST(free_space)
 {
     uint64_t here = 0;
@@ -228,6 +282,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, remove_stays_inside);
     tcase_add_test(tc, same_file);
     tcase_add_test(tc, names);
+    tcase_add_test(tc, names_of_others);
     tcase_add_test(tc, free_space);
     tcase_add_test(tc, user_folders);
     suite_add_tcase(suite, tc);

@@ -54,13 +54,24 @@ tm_status tm_device_path(struct tm_device *device, const char *name, uint64_t co
     return tm_device_model_path(device, name, entry, out, NULL);
 }
 
+tm_status tm_device_package(struct tm_device *device, const char *name, uint64_t counter,
+                            struct tm_package **out, struct tm_err *err)
+{
+    char path[TM_PATH_MAX], entry[64];
+    *out = NULL;
+    snprintf(entry, sizeof entry, "%" PRIu64 "/model.tmpk", counter);
+    TM_TRY(tm_device_model_path(device, name, entry, path, err));
+    return tm_package_open_in(device->root, path, out, err);
+}
+
 /* ---- small files that hold one number ---- */
 
-tm_status tm_device_read_number(const char *path, uint64_t *out, struct tm_err *err)
+tm_status tm_device_read_number(const struct tm_device *device, const char *path, uint64_t *out,
+                                struct tm_err *err)
 {
     struct tm_buf text;
     tm_buf_init(&text, 64);
-    tm_status status = tm_file_read(path, &text, err);
+    tm_status status = tm_file_read_in(device->root, path, &text, err);
     if (status == TM_OK &&
         (text.bytes < 2 || text.data[text.bytes - 1] != '\n' ||
          tm_parse_u64(tm_view_of(text.data, text.bytes - 1), out) != TM_OK || *out == 0)) {
@@ -74,18 +85,20 @@ tm_status tm_device_read_number(const char *path, uint64_t *out, struct tm_err *
     return status;
 }
 
-tm_status tm_device_write_number(const char *path, uint64_t value, struct tm_err *err)
+tm_status tm_device_write_number(const struct tm_device *device, const char *path, uint64_t value,
+                                 struct tm_err *err)
 {
     char text[32];
     int bytes = snprintf(text, sizeof text, "%" PRIu64 "\n", value);
-    return tm_file_write_atomic(path, 0644, tm_view_of(text, (size_t)bytes), err);
+    return tm_file_write_atomic_in(device->root, path, 0644, tm_view_of(text, (size_t)bytes), err);
 }
 
 /* A number, or 0 when its file is absent. */
-static tm_status read_optional(const char *path, uint64_t *out, struct tm_err *err)
+static tm_status read_optional(const struct tm_device *device, const char *path, uint64_t *out,
+                               struct tm_err *err)
 {
     *out = 0;
-    tm_status status = tm_device_read_number(path, out, err);
+    tm_status status = tm_device_read_number(device, path, out, err);
     return status == TM_E_NOT_FOUND ? TM_OK : status;
 }
 
@@ -95,8 +108,8 @@ tm_status tm_device_raise_floor(struct tm_device *device, const char *name, uint
     char path[TM_PATH_MAX];
     uint64_t floor;
     TM_TRY(tm_device_model_path(device, name, "floor", path, err));
-    TM_TRY(read_optional(path, &floor, err));
-    return counter > floor ? tm_device_write_number(path, counter, err) : TM_OK;
+    TM_TRY(read_optional(device, path, &floor, err));
+    return counter > floor ? tm_device_write_number(device, path, counter, err) : TM_OK;
 }
 
 /* ---- open and close ---- */
@@ -104,10 +117,18 @@ tm_status tm_device_raise_floor(struct tm_device *device, const char *name, uint
 static tm_status take_lock(struct tm_device *d, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
+    struct tm_root_at at;
     TM_TRY(tm_device_join(path, d->dir, "lock", err));
-    d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (d->lock < 0) {
-        return tm_err_set_os(err, errno, path, "cannot lock the device's folder");
+    int code = tm_root_at(d->root, path, &at);
+    if (code == 0) {
+        /* O_NONBLOCK: a named pipe under this name must not make us wait. */
+        d->lock = openat(at.fd, at.name,
+                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
+        code = d->lock < 0 ? errno : 0;
+        tm_root_at_close(&at);
+    }
+    if (code != 0) {
+        return tm_err_set_os(err, code, path, "cannot lock the device's folder");
     }
     if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) {
@@ -120,15 +141,15 @@ static tm_status take_lock(struct tm_device *d, struct tm_err *err)
 }
 
 /* DIR/models, and both names durable: an install syncs only what is below. */
-static tm_status make_models(const char *dir, struct tm_err *err)
+static tm_status make_models(const struct tm_device *d, const char *dir, struct tm_err *err)
 {
     char models[TM_PATH_MAX], parent[TM_PATH_MAX];
     TM_TRY(tm_device_join(models, dir, "models", err));
-    if (tm_path_is_dir(models)) {
+    if (tm_path_is_dir_in(d->root, models)) {
         return TM_OK;
     }
-    TM_TRY(tm_dir_make(models, 0755, err));
-    TM_TRY(tm_dir_sync(dir, err));
+    TM_TRY(tm_dir_make_in(d->root, models, 0755, err));
+    TM_TRY(tm_dir_sync_in(d->root, dir, err));
     if (tm_path_dir(parent, dir) != TM_OK || tm_dir_sync(parent, NULL) != TM_OK) {
         return TM_OK; /* a parent that we may not read is not ours to sync */
     }
@@ -142,7 +163,9 @@ static tm_status open_all(struct tm_device *d, const char *dir, struct tm_err *e
         return tm_err_set(err, TM_E_NOMEM, dir, "cannot open the device's folder", NULL,
                           "out of memory");
     }
-    TM_TRY(make_models(dir, err));
+    TM_TRY(tm_dir_make(dir, 0755, err));
+    TM_TRY(tm_root_open(dir, &d->root, err));
+    TM_TRY(make_models(d, dir, err));
     if (d->writer) {
         TM_TRY(take_lock(d, err));
         TM_TRY(tm_device_clean(d, err));
@@ -182,6 +205,7 @@ void tm_device_close(struct tm_device **device)
     if (d->lock >= 0) {
         close(d->lock); /* gives the lock back */
     }
+    tm_root_close(&d->root);
     tm_free(d->dir);
     tm_free(d);
     *device = NULL;
@@ -216,7 +240,7 @@ tm_status tm_device_generations(struct tm_device *device, const char *name, uint
     *out = NULL;
     *count = 0;
     TM_TRY(tm_device_model_path(device, name, NULL, model, err));
-    TM_TRY(tm_dir_list(model, &list, err));
+    TM_TRY(tm_dir_list_in(device->root, model, &list, err));
     uint64_t *numbers = tm_calloc(list.count, sizeof *numbers);
     for (size_t i = 0; numbers != NULL && i < list.count; i++) {
         if (tm_parse_u64(tm_view_str(list.names[i]), &numbers[*count]) == TM_OK &&
@@ -243,7 +267,7 @@ static tm_status find_previous(struct tm_device *d, struct tm_installed *m, stru
     TM_TRY(tm_device_generations(d, m->name, &numbers, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (numbers[i] < m->current && tm_device_path(d, m->name, numbers[i], path) == TM_OK &&
-            tm_path_exists(path)) {
+            tm_path_exists_in(d->root, path)) {
             m->previous = numbers[i];
         }
     }
@@ -258,9 +282,9 @@ tm_status tm_device_state(struct tm_device *device, const char *name, struct tm_
     *out = (struct tm_installed){0};
     TM_TRY(tm_device_model_path(device, name, "current", path, err));
     snprintf(out->name, sizeof out->name, "%s", name);
-    TM_TRY(read_optional(path, &out->current, err));
+    TM_TRY(read_optional(device, path, &out->current, err));
     TM_TRY(tm_device_model_path(device, name, "floor", path, err));
-    TM_TRY(read_optional(path, &out->floor, err));
+    TM_TRY(read_optional(device, path, &out->floor, err));
     if (out->floor < out->current) {
         out->floor = out->current; /* a crash between the commit and the floor */
     }
@@ -286,7 +310,7 @@ tm_status tm_device_list(struct tm_device *device, struct tm_installed **out, si
     *out = NULL;
     *count = 0;
     TM_TRY(tm_device_join(models, device->dir, "models", err));
-    TM_TRY(tm_dir_list(models, &names, err));
+    TM_TRY(tm_dir_list_in(device->root, models, &names, err));
     struct tm_installed *list = tm_calloc(names.count, sizeof *list);
     tm_status status = TM_OK;
     if (list == NULL) {
@@ -320,25 +344,22 @@ tm_status tm_device_drop_generation(struct tm_device *device, const char *name, 
     snprintf(entry, sizeof entry, "%" PRIu64, counter);
     TM_TRY(tm_device_model_path(device, name, entry, folder, err));
     TM_TRY(tm_device_join(file, folder, "model.tmpk", err));
-    if (unlink(file) != 0 && errno != ENOENT) {
-        return tm_err_set_os(err, errno, file, "cannot remove a package");
-    }
-    return tm_dir_remove_tree(folder, err);
+    TM_TRY(tm_file_remove_in(device->root, file, err));
+    return tm_dir_remove_tree_in(device->root, folder, err);
 }
 
 /* Removes temporary files of a writer that died; the lock says that no other one lives. */
-static tm_status clean_temporaries(const char *folder, struct tm_err *err)
+static tm_status clean_temporaries(const struct tm_device *d, const char *folder,
+                                   struct tm_err *err)
 {
     struct tm_dir_list list;
     char path[TM_PATH_MAX];
-    TM_TRY(tm_dir_list(folder, &list, err));
+    TM_TRY(tm_dir_list_in(d->root, folder, &list, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < list.count && status == TM_OK; i++) {
         if (strstr(list.names[i], ".tmp-") != NULL) {
             status = tm_device_join(path, folder, list.names[i], err);
-            if (status == TM_OK && unlink(path) != 0 && errno != ENOENT) {
-                status = tm_err_set_os(err, errno, path, "cannot remove a temporary file");
-            }
+            status = status == TM_OK ? tm_file_remove_in(d->root, path, err) : status;
         }
     }
     tm_dir_list_free(&list);
@@ -351,16 +372,16 @@ static tm_status clean_model(struct tm_device *d, const char *name, struct tm_er
     uint64_t *numbers;
     size_t count;
     TM_TRY(tm_device_model_path(d, name, NULL, folder, err));
-    TM_TRY(clean_temporaries(folder, err));
+    TM_TRY(clean_temporaries(d, folder, err));
     TM_TRY(tm_device_generations(d, name, &numbers, &count, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < count && status == TM_OK; i++) {
         TM_TRY_GOTO(tm_device_path(d, name, numbers[i], path), done);
-        if (!tm_path_exists(path)) {
+        if (!tm_path_exists_in(d->root, path)) {
             status = tm_device_drop_generation(d, name, numbers[i], err);
         } else {
             TM_TRY_GOTO(tm_path_dir(folder, path), done);
-            status = clean_temporaries(folder, err);
+            status = clean_temporaries(d, folder, err);
         }
     }
 done:
@@ -373,7 +394,7 @@ tm_status tm_device_clean(struct tm_device *device, struct tm_err *err)
     char models[TM_PATH_MAX];
     struct tm_dir_list names;
     TM_TRY(tm_device_join(models, device->dir, "models", err));
-    TM_TRY(tm_dir_list(models, &names, err));
+    TM_TRY(tm_dir_list_in(device->root, models, &names, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < names.count && status == TM_OK; i++) {
         if (tm_release_name_ok(names.names[i])) {
@@ -398,7 +419,7 @@ tm_status tm_device_rollback(struct tm_device *device, const char *name, struct 
     }
     TM_TRY(tm_device_raise_floor(device, name, m.floor, err)); /* before current goes down */
     TM_TRY(tm_device_model_path(device, name, "current", path, err));
-    return tm_device_write_number(path, m.previous, err);
+    return tm_device_write_number(device, path, m.previous, err);
 }
 
 tm_status tm_device_remove(struct tm_device *device, const char *name, struct tm_err *err)
@@ -412,11 +433,9 @@ tm_status tm_device_remove(struct tm_device *device, const char *name, struct tm
     TM_TRY(
         tm_device_raise_floor(device, name, m.floor, err)); /* stays: no way back to older ones */
     TM_TRY(tm_device_model_path(device, name, "current", path, err));
-    if (unlink(path) != 0) {
-        return tm_err_set_os(err, errno, path, "cannot remove the model");
-    }
+    TM_TRY(tm_file_remove_in(device->root, path, err));
     TM_TRY(tm_device_model_path(device, name, NULL, folder, err));
-    TM_TRY(tm_dir_sync(folder, err));
+    TM_TRY(tm_dir_sync_in(device->root, folder, err));
     tm_device_forget_packages(device);
     TM_TRY(tm_device_generations(device, name, &numbers, &count, err));
     tm_status status = TM_OK;
@@ -443,7 +462,7 @@ tm_status tm_device_index_floor(struct tm_device *device, const struct tm_public
 {
     char folder[TM_PATH_MAX], path[TM_PATH_MAX];
     TM_TRY(index_floor_path(device, signer, folder, path, err));
-    return read_optional(path, out, err);
+    return read_optional(device, path, out, err);
 }
 
 tm_status tm_device_raise_index_floor(struct tm_device *device, const struct tm_public_key *signer,
@@ -453,13 +472,13 @@ tm_status tm_device_raise_index_floor(struct tm_device *device, const struct tm_
     uint64_t floor;
     TM_TRY(tm_device_need_writer(device, err));
     TM_TRY(index_floor_path(device, signer, folder, path, err));
-    TM_TRY(read_optional(path, &floor, err));
+    TM_TRY(read_optional(device, path, &floor, err));
     if (version <= floor) {
         return TM_OK;
     }
-    if (!tm_path_is_dir(folder)) {
-        TM_TRY(tm_dir_make(folder, 0755, err));
-        TM_TRY(tm_dir_sync(device->dir, err));
+    if (!tm_path_is_dir_in(device->root, folder)) {
+        TM_TRY(tm_dir_make_in(device->root, folder, 0755, err));
+        TM_TRY(tm_dir_sync_in(device->root, device->dir, err));
     }
-    return tm_device_write_number(path, version, err);
+    return tm_device_write_number(device, path, version, err);
 }

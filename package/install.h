@@ -5,6 +5,7 @@
  *   models/NAME/current         text: the counter in use; renamed into place, the only commit point
  *   models/NAME/floor           highest counter ever installed; never goes down
  *   lock                        flock, one writer
+ * Below DIR no symbolic link is followed (base/root.h); DIR itself may be one.
  * The previous generation is kept for rollback; older ones are removed after a commit. */
 #ifndef TM_PACKAGE_INSTALL_H
 #define TM_PACKAGE_INSTALL_H
@@ -32,6 +33,10 @@ tm_status tm_device_find(struct tm_device *device, const char *name, struct tm_i
 /* Path of the package of a generation into out[TM_PATH_MAX]. */
 tm_status tm_device_path(struct tm_device *device, const char *name, uint64_t counter,
                          char *out) TM_MUST_USE;
+/* Opens the package of a generation; what is read through *out is then of that one file, whatever
+ * happens to its name. */
+tm_status tm_device_package(struct tm_device *device, const char *name, uint64_t counter,
+                            struct tm_package **out, struct tm_err *err) TM_MUST_USE;
 /* Appends chunk `leaf` to out from objects/ or from any installed package; hash checked.
  * TM_E_NOT_FOUND when the device does not have it. */
 tm_status tm_device_find_chunk(struct tm_device *device, const struct tm_digest *leaf,

@@ -3,11 +3,9 @@
  * Whatever is interrupted leaves the old generation current and whole; the next writer cleans. */
 #include "package/install.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "package/install_state.h"
@@ -68,7 +66,7 @@ static tm_status is_there(struct install *in, bool *there)
 {
     struct tm_package *package;
     *there = false;
-    if (tm_package_open(in->path, &package, NULL) != TM_OK) {
+    if (tm_package_open_in(in->device->root, in->path, &package, NULL) != TM_OK) {
         return TM_OK;
     }
     struct tm_digest id = *tm_package_id(package);
@@ -87,14 +85,12 @@ static tm_status is_there(struct install *in, bool *there)
 
 /* ---- writing ---- */
 
-static tm_status make_folder(const char *path, struct tm_err *err)
+static tm_status make_folder(const struct tm_device *device, const char *path, struct tm_err *err)
 {
     char parent[TM_PATH_MAX];
-    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
-        return tm_err_set_os(err, errno, path, "cannot make a folder");
-    }
+    TM_TRY(tm_dir_make_in(device->root, path, 0755, err));
     TM_TRY(tm_path_dir(parent, path));
-    return tm_dir_sync(parent, err);
+    return tm_dir_sync_in(device->root, parent, err);
 }
 
 static tm_status pad_to(struct tm_file_out *file, uint64_t offset, struct tm_err *err)
@@ -130,7 +126,7 @@ static tm_status write_package(struct install *in)
 {
     struct tm_file_out *file;
     struct tm_buf chunk;
-    TM_TRY(tm_file_out_begin(in->path, 0644, &file, in->err));
+    TM_TRY(tm_file_out_begin_in(in->device->root, in->path, 0644, &file, in->err));
     tm_buf_init(&chunk, TM_PACKAGE_CHUNK_MAX);
     tm_status status = write_parts(in, file, &chunk);
     tm_buf_deinit(&chunk);
@@ -145,7 +141,7 @@ static tm_status write_package(struct install *in)
 static tm_status verify_written(struct install *in)
 {
     struct tm_package *package;
-    TM_TRY(tm_package_open(in->path, &package, in->err));
+    TM_TRY(tm_package_open_in(in->device->root, in->path, &package, in->err));
     tm_status status = tm_package_check(package, in->err);
     tm_package_close(&package);
     return status;
@@ -160,8 +156,8 @@ static tm_status build_generation(struct install *in)
     TM_TRY(tm_device_model_path(in->device, name, NULL, model, in->err));
     TM_TRY(tm_device_model_path(in->device, name, entry, folder, in->err));
     TM_TRY(check_space(in));
-    TM_TRY(make_folder(model, in->err));
-    TM_TRY(make_folder(folder, in->err));
+    TM_TRY(make_folder(in->device, model, in->err));
+    TM_TRY(make_folder(in->device, folder, in->err));
     tm_status status = write_package(in);
     if (status == TM_OK) {
         status = verify_written(in);
@@ -221,7 +217,7 @@ static tm_status install(struct install *in)
     }
     TM_TRY(tm_device_model_path(in->device, r->name, "current", current, in->err));
     if (in->before.current != r->counter) {
-        TM_TRY(tm_device_write_number(current, r->counter, in->err)); /* the commit */
+        TM_TRY(tm_device_write_number(in->device, current, r->counter, in->err)); /* the commit */
     }
     tm_device_forget_packages(in->device);
     TM_TRY(tm_device_raise_floor(in->device, r->name, r->counter, in->err));

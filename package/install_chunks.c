@@ -48,7 +48,7 @@ static tm_status add_generation(struct tm_device *d, const char *name, uint64_t 
     char path[TM_PATH_MAX];
     struct tm_package *package;
     TM_TRY(tm_device_path(d, name, counter, path));
-    tm_status status = tm_package_open(path, &package, NULL);
+    tm_status status = tm_package_open_in(d->root, path, &package, NULL);
     if (status == TM_OK) {
         return keep_package(d, package);
     }

@@ -8,6 +8,7 @@
 
 struct tm_device {
     char *dir;
+    struct tm_root *root; /* of dir: every path below is resolved from it */
     bool writer;
     int lock; /* file descriptor, -1 for readers */
     struct tm_store *chunks;
@@ -27,8 +28,10 @@ tm_status tm_device_join(char *out, const char *dir, const char *name,
 tm_status tm_device_model_path(const struct tm_device *device, const char *name, const char *entry,
                                char *out, struct tm_err *err) TM_MUST_USE;
 /* A file that holds one number from 1 and a line end; written atomically. */
-tm_status tm_device_read_number(const char *path, uint64_t *out, struct tm_err *err) TM_MUST_USE;
-tm_status tm_device_write_number(const char *path, uint64_t value, struct tm_err *err) TM_MUST_USE;
+tm_status tm_device_read_number(const struct tm_device *device, const char *path, uint64_t *out,
+                                struct tm_err *err) TM_MUST_USE;
+tm_status tm_device_write_number(const struct tm_device *device, const char *path, uint64_t value,
+                                 struct tm_err *err) TM_MUST_USE;
 tm_status tm_device_raise_floor(struct tm_device *device, const char *name, uint64_t counter,
                                 struct tm_err *err) TM_MUST_USE;
 tm_status tm_device_need_writer(const struct tm_device *device, struct tm_err *err) TM_MUST_USE;

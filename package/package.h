@@ -133,6 +133,9 @@ struct tm_package;
  * checked: TM_E_MALFORMED or TM_E_VERIFY with file and offset. Chunks are checked when read. */
 tm_status tm_package_open(const char *path, struct tm_package **out,
                           struct tm_err *err) TM_MUST_USE;
+/* The same for a path below a root (base/root.h). */
+tm_status tm_package_open_in(const struct tm_root *root, const char *path, struct tm_package **out,
+                             struct tm_err *err) TM_MUST_USE;
 void tm_package_close(struct tm_package **package);
 const struct tm_pkg_meta *tm_package_meta(const struct tm_package *package);
 const struct tm_pkg_ledger *tm_package_ledger(const struct tm_package *package);

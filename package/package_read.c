@@ -181,6 +181,12 @@ static tm_status open_parts(struct tm_package *p, struct tm_buf *front, struct t
 
 tm_status tm_package_open(const char *path, struct tm_package **out, struct tm_err *err)
 {
+    return tm_package_open_in(NULL, path, out, err);
+}
+
+tm_status tm_package_open_in(const struct tm_root *root, const char *path, struct tm_package **out,
+                             struct tm_err *err)
+{
     struct tm_buf front, back;
     *out = NULL;
     struct tm_package *p = tm_calloc(1, sizeof *p);
@@ -189,7 +195,7 @@ tm_status tm_package_open(const char *path, struct tm_package **out, struct tm_e
     }
     tm_buf_init(&front, (size_t)TM_PACKAGE_HEADER_BYTES + TM_PACKAGE_TABLES_MAX);
     tm_buf_init(&back, (size_t)TM_PACKAGE_LEDGER_MAX + TM_PACKAGE_TAIL_BYTES);
-    tm_status status = tm_file_open(path, &p->file, err);
+    tm_status status = tm_file_open_in(root, path, &p->file, err);
     if (status == TM_OK) {
         status = open_parts(p, &front, &back, err);
     }

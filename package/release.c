@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "package/index_payload.h"
@@ -25,18 +26,7 @@ void tm_index_deinit(struct tm_index *index)
 
 bool tm_release_name_ok(const char *name)
 {
-    size_t bytes = strlen(name);
-    if (bytes == 0 || bytes > TM_RELEASE_NAME_MAX || name[0] == '.') {
-        return false;
-    }
-    for (const char *c = name; *c != '\0'; c++) {
-        bool ok = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-                  (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';
-        if (!ok) {
-            return false;
-        }
-    }
-    return true;
+    return tm_path_name_ok(name, TM_RELEASE_NAME_MAX);
 }
 
 const struct tm_release *tm_index_latest(const struct tm_index *index, const char *name)

@@ -25,8 +25,9 @@ struct object {
 };
 
 struct tm_store {
-    char *dir;  /* DIR/objects */
-    char *temp; /* DIR/objects/tmp: unfinished writes, each locked by its writer */
+    struct tm_root *root; /* DIR */
+    char *dir;            /* DIR/objects */
+    char *temp;           /* DIR/objects/tmp: unfinished writes, each locked by its writer */
     enum tm_store_kind kind;
     bool sync;
     uint64_t limit_bytes;
@@ -154,6 +155,18 @@ static tm_status found_add(struct found_list *list, const struct found *item)
     return TM_OK;
 }
 
+/* A regular file; its size and times in *st. */
+static bool is_object(const struct tm_store *s, const char *path, struct stat *st)
+{
+    struct tm_root_at at;
+    if (tm_root_at(s->root, path, &at) != 0) {
+        return false;
+    }
+    bool ok = fstatat(at.fd, at.name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
+    tm_root_at_close(&at);
+    return ok;
+}
+
 /* Objects of one folder DIR/objects/ab; files of other names are not ours and stay. */
 static tm_status scan_folder(const struct tm_store *s, const char *sub, struct found_list *list,
                              struct tm_err *err)
@@ -161,14 +174,13 @@ static tm_status scan_folder(const struct tm_store *s, const char *sub, struct f
     char folder[TM_PATH_MAX], path[TM_PATH_MAX];
     struct tm_dir_list names;
     TM_TRY(tm_path_join(folder, s->dir, sub));
-    TM_TRY(tm_dir_list(folder, &names, err));
+    TM_TRY(tm_dir_list_in(s->root, folder, &names, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < names.count && status == TM_OK; i++) {
         struct found item;
         struct stat st;
         if (tm_digest_parse(tm_view_str(names.names[i]), &item.id) != TM_OK ||
-            tm_path_join(path, folder, names.names[i]) != TM_OK || lstat(path, &st) != 0 ||
-            !S_ISREG(st.st_mode)) {
+            tm_path_join(path, folder, names.names[i]) != TM_OK || !is_object(s, path, &st)) {
             continue;
         }
         item.bytes = (uint64_t)st.st_size;
@@ -205,7 +217,7 @@ static void index_clear(struct tm_store *s)
 static tm_status scan_all(struct tm_store *s, struct found_list *list, struct tm_err *err)
 {
     struct tm_dir_list subs;
-    TM_TRY(tm_dir_list(s->dir, &subs, err));
+    TM_TRY(tm_dir_list_in(s->root, s->dir, &subs, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < subs.count && status == TM_OK; i++) {
         if (strlen(subs.names[i]) == 2) {
@@ -254,24 +266,34 @@ static tm_status lock_indexed(struct tm_store *s, struct tm_err *err)
 
 /* ---- open and close ---- */
 
-/* Removes temporary files whose writer is gone: a living one holds a lock on its file. */
+/* Removes a temporary file whose writer is gone: a living one holds a lock on it. */
+static void clean_one(const struct tm_store *s, const char *path)
+{
+    struct tm_root_at at;
+    if (tm_root_at(s->root, path, &at) != 0) {
+        return;
+    }
+    /* O_NONBLOCK: what is not ours may be a named pipe. */
+    int fd = openat(at.fd, at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            unlinkat(at.fd, at.name, 0);
+        }
+        close(fd);
+    }
+    tm_root_at_close(&at);
+}
+
 static void clean_temp(const struct tm_store *s)
 {
     struct tm_dir_list names;
     char path[TM_PATH_MAX];
-    if (tm_dir_list(s->temp, &names, NULL) != TM_OK) {
+    if (tm_dir_list_in(s->root, s->temp, &names, NULL) != TM_OK) {
         return;
     }
     for (size_t i = 0; i < names.count; i++) {
-        if (tm_path_join(path, s->temp, names.names[i]) != TM_OK) {
-            continue;
-        }
-        int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0) {
-            if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-                unlink(path);
-            }
-            close(fd);
+        if (tm_path_join(path, s->temp, names.names[i]) == TM_OK) {
+            clean_one(s, path);
         }
     }
     tm_dir_list_free(&names);
@@ -289,7 +311,10 @@ static tm_status make_dirs(struct tm_store *s, const char *dir, struct tm_err *e
     if (s->dir == NULL || s->temp == NULL) {
         return tm_err_set(err, TM_E_NOMEM, dir, "cannot open the store", NULL, "out of memory");
     }
-    return tm_dir_make(temp, 0755, err);
+    TM_TRY(tm_dir_make(dir, 0755, err));
+    TM_TRY(tm_root_open(dir, &s->root, err));
+    TM_TRY(tm_dir_make_in(s->root, s->dir, 0755, err));
+    return tm_dir_make_in(s->root, s->temp, 0755, err);
 }
 
 tm_status tm_store_open(const struct tm_store_options *options, struct tm_store **out,
@@ -324,6 +349,7 @@ void tm_store_close(struct tm_store **store)
     }
     index_clear(s);
     pthread_mutex_destroy(&s->lock);
+    tm_root_close(&s->root);
     tm_free(s->dir);
     tm_free(s->temp);
     tm_free(s);
@@ -353,6 +379,13 @@ uint64_t tm_store_bytes(struct tm_store *store)
     return bytes;
 }
 
+/* A file that the index no longer names; one that stays is found by the next scan. */
+static void unlink_quietly(const struct tm_store *s, const char *path)
+{
+    tm_status ignored = tm_file_remove_in(s->root, path, NULL);
+    (void)ignored;
+}
+
 /* Removes the least recently used objects until `more` bytes fit; the lock is held. */
 static void make_room(struct tm_store *s, uint64_t more)
 {
@@ -360,7 +393,7 @@ static void make_room(struct tm_store *s, uint64_t more)
     while (s->oldest != NONE && s->bytes > s->limit_bytes - more) {
         struct tm_digest id = s->objects[s->oldest].id;
         if (object_path(s, &id, NULL, path) == TM_OK) {
-            unlink(path);
+            unlink_quietly(s, path);
         }
         index_drop(s, &id);
     }
@@ -379,46 +412,69 @@ static tm_status write_fd(int fd, struct tm_view data, const char *path, struct 
     return TM_OK;
 }
 
-/* Writes data to the open and locked temporary file and renames it to path. */
-static tm_status write_and_rename(struct tm_store *s, int fd, struct tm_view data, const char *temp,
-                                  const char *folder, const char *path, struct tm_err *err)
+/* Names the finished temporary file path, in a folder that is made when it is not there. */
+static tm_status name_object(struct tm_store *s, const struct tm_root_at *temp, const char *folder,
+                             const char *path, struct tm_err *err)
 {
-    TM_TRY(write_fd(fd, data, path, err));
-    if (s->sync && fsync(fd) != 0) {
-        return tm_err_set_os(err, errno, path, "cannot sync an object");
+    struct tm_root_at at;
+    bool made = !tm_path_is_dir_in(s->root, folder);
+    TM_TRY(tm_dir_make_in(s->root, folder, 0755, err));
+    if (made && s->sync) {
+        TM_TRY(tm_dir_sync_in(s->root, s->dir, err));
     }
-    if (mkdir(folder, 0755) == 0) {
-        if (s->sync) {
-            TM_TRY(tm_dir_sync(s->dir, err));
-        }
-    } else if (errno != EEXIST) {
-        return tm_err_set_os(err, errno, folder, "cannot make a folder");
+    int code = tm_root_at(s->root, path, &at);
+    if (code == 0) {
+        code = renameat(temp->fd, temp->name, at.fd, at.name) == 0 ? 0 : errno;
+        tm_root_at_close(&at);
     }
-    if (rename(temp, path) != 0) {
-        return tm_err_set_os(err, errno, path, "cannot name an object");
+    if (code != 0) {
+        return tm_err_set_os(err, code, path, "cannot name an object");
     }
-    return s->sync ? tm_dir_sync(folder, err) : TM_OK;
+    return s->sync ? tm_dir_sync_in(s->root, folder, err) : TM_OK;
+}
+
+/* Makes, writes and names the object; the temporary file is locked against other openers of the
+ * store, which would clean it up. */
+static tm_status write_and_name(struct tm_store *s, struct tm_view data,
+                                const struct tm_root_at *temp, const char *folder, const char *path,
+                                struct tm_err *err)
+{
+    int fd =
+        openat(temp->fd, temp->name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return tm_err_set_os(err, errno, s->temp, "cannot make a file");
+    }
+    (void)flock(fd, LOCK_EX | LOCK_NB);
+    tm_status status = write_fd(fd, data, path, err);
+    if (status == TM_OK && s->sync && fsync(fd) != 0) {
+        status = tm_err_set_os(err, errno, path, "cannot sync an object");
+    }
+    if (status == TM_OK) {
+        status = name_object(s, temp, folder, path, err);
+    }
+    if (status != TM_OK) {
+        unlinkat(temp->fd, temp->name, 0); /* absent after the rename */
+    }
+    close(fd);
+    return status;
 }
 
 static tm_status write_object(struct tm_store *s, const struct tm_digest *id, struct tm_view data,
                               uint64_t number, struct tm_err *err)
 {
     char folder[TM_PATH_MAX], path[TM_PATH_MAX], temp[TM_PATH_MAX], name[64];
+    struct tm_root_at at;
     snprintf(name, sizeof name, "%ld-%" PRIu64 "-%p", (long)getpid(), number, (void *)s);
     if (object_path(s, id, folder, path) != TM_OK || tm_path_join(temp, s->temp, name) != TM_OK) {
         return tm_err_set(err, TM_E_LIMIT, s->dir, "cannot write an object", NULL,
                           "the path is longer than %d bytes", TM_PATH_MAX);
     }
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return tm_err_set_os(err, errno, temp, "cannot make a file");
+    int code = tm_root_at(s->root, temp, &at);
+    if (code != 0) {
+        return tm_err_set_os(err, code, s->temp, "cannot make a file");
     }
-    (void)flock(fd, LOCK_EX | LOCK_NB); /* keeps other openers of the store from cleaning it up */
-    tm_status status = write_and_rename(s, fd, data, temp, folder, path, err);
-    if (status != TM_OK) {
-        unlink(temp); /* absent after the rename */
-    }
-    close(fd);
+    tm_status status = write_and_name(s, data, &at, folder, path, err);
+    tm_root_at_close(&at);
     return status;
 }
 
@@ -481,7 +537,11 @@ static void note_use(struct tm_store *s, const struct tm_digest *id, const char 
     pthread_mutex_unlock(&s->lock);
     if (there && s->limit_bytes > 0) {
         /* So that the order outlives the process; failing costs only that. */
-        (void)utimensat(AT_FDCWD, path, NULL, 0);
+        struct tm_root_at place;
+        if (tm_root_at(s->root, path, &place) == 0) {
+            (void)utimensat(place.fd, place.name, NULL, AT_SYMLINK_NOFOLLOW);
+            tm_root_at_close(&place);
+        }
     }
 }
 
@@ -494,7 +554,7 @@ tm_status tm_store_get(struct tm_store *store, const struct tm_digest *id, struc
     }
     TM_TRY(object_path(store, id, NULL, path));
     size_t before = out->bytes;
-    tm_status status = tm_file_read(path, out, err);
+    tm_status status = tm_file_read_in(store->root, path, out, err);
     if (status != TM_OK) {
         out->bytes = before;
         if (status == TM_E_NOT_FOUND) {
@@ -510,7 +570,7 @@ tm_status tm_store_get(struct tm_store *store, const struct tm_digest *id, struc
         size_t bytes = data.bytes;
         out->bytes = before;
         note_use(store, id, path, false);
-        unlink(path);
+        unlink_quietly(store, path);
         return tm_err_set(err, TM_E_VERIFY, path, "cannot use a stored object",
                           "it was removed; fetch it again", "its %zu bytes hash to %s", bytes,
                           tm_digest_hex(&got, hex));
@@ -526,20 +586,24 @@ tm_status tm_store_remove(struct tm_store *store, const struct tm_digest *id, st
     TM_TRY(lock_indexed(store, err));
     index_drop(store, id);
     pthread_mutex_unlock(&store->lock);
-    if (unlink(path) != 0 && errno != ENOENT) {
-        return tm_err_set_os(err, errno, path, "cannot remove an object");
-    }
-    return TM_OK;
+    return tm_file_remove_in(store->root, path, err);
 }
 
 tm_status tm_store_barrier(struct tm_store *store, struct tm_err *err)
 {
-    int fd = open(store->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct tm_root_at at;
+    int why = tm_root_at(store->root, store->dir, &at);
+    if (why != 0) {
+        return tm_err_set_os(err, why, store->dir, "cannot sync the store");
+    }
+    int fd = openat(at.fd, at.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    why = errno;
+    tm_root_at_close(&at);
     if (fd < 0) {
-        return tm_err_set_os(err, errno, store->dir, "cannot sync the store");
+        return tm_err_set_os(err, why, store->dir, "cannot sync the store");
     }
     int rc = syncfs(fd);
-    int why = errno;
+    why = errno;
     close(fd);
     return rc == 0 ? TM_OK : tm_err_set_os(err, why, store->dir, "cannot sync the store");
 }

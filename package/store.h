@@ -2,7 +2,7 @@
  * Content-addressed chunk store: DIR/objects/ab/<64 hex>. An object's name is the SHA-256 kind that
  * the caller gives (leaf hash or plain digest). Objects are written once by temporary file and
  * rename; a read checks the hash again, so a torn or rotten object is reported and removed, never
- * used. */
+ * used. Below DIR no symbolic link is followed (base/root.h). */
 #ifndef TM_PACKAGE_STORE_H
 #define TM_PACKAGE_STORE_H
 

@@ -18,6 +18,12 @@ tm_status tm_cli_key_path(const char *given, const char *name, char *out, struct
         return TM_OK;
     }
     char dir[TM_PATH_MAX], file[128];
+    if (!tm_path_name_ok(name, TM_KEY_NAME_MAX)) {
+        return tm_err_set(err, TM_E_USAGE, "--name", "bad key name",
+                          "use letters, digits, '.', '_' and '-', not starting with '.'; --key "
+                          "takes a path",
+                          "'%.140s' is no name of at most %d bytes", name, TM_KEY_NAME_MAX);
+    }
     TM_TRY(tm_xdg_dir(TM_XDG_CONFIG, dir, err));
     snprintf(file, sizeof file, "%s.key", name);
     return tm_path_join(out, dir, file);

@@ -71,6 +71,9 @@ START_TEST(keys_are_made_shown_and_never_overwritten)
     ck_assert_msg(got.code == 0, "%s", got.err);
     RUN("key", "gen");
     ck_assert_int_ne(got.code, 0);
+    RUN("key", "gen", "--name", "../../away"); /* a name is no path */
+    ck_assert_int_eq(got.code, 2);
+    ck_assert_ptr_nonnull(strstr(got.err, "bad key name"));
     RUN("key", "export");
     ck_assert_int_eq(got.code, 0);
     snprintf(key, sizeof key, "%.100s", got.out);

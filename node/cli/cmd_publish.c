@@ -14,7 +14,8 @@
 #include "package/package.h"
 #include "package/release.h"
 
-static tm_status copy_package(const char *from, const char *to, struct tm_err *err)
+static tm_status copy_package(const struct tm_root *root, const char *from, const char *to,
+                              struct tm_err *err)
 {
     struct tm_file_in *in = NULL;
     struct tm_file_out *out = NULL;
@@ -22,7 +23,7 @@ static tm_status copy_package(const char *from, const char *to, struct tm_err *e
     tm_status status = piece != NULL ? TM_OK : TM_E_NOMEM;
     TM_TRY_GOTO(status, done);
     TM_TRY_GOTO(tm_file_open(from, &in, err), done);
-    TM_TRY_GOTO(tm_file_out_begin(to, 0644, &out, err), done);
+    TM_TRY_GOTO(tm_file_out_begin_in(root, to, 0644, &out, err), done);
     for (uint64_t at = 0; at < tm_file_bytes(in);) {
         uint64_t left = tm_file_bytes(in) - at;
         size_t n = left < (1 << 20) ? (size_t)left : (size_t)1 << 20;
@@ -38,17 +39,39 @@ done:
     return status;
 }
 
+/* What was copied is what was verified: the file may have been another one by then. */
+static tm_status check_copy(const struct tm_root *root, const char *path,
+                            const struct tm_digest *id, struct tm_err *err)
+{
+    struct tm_package *copy = NULL;
+    tm_status status = tm_package_open_in(root, path, &copy, err);
+    if (status == TM_OK) {
+        status = tm_package_check(copy, err);
+    }
+    if (status == TM_OK && !tm_digest_eq(tm_package_id(copy), id)) {
+        status = tm_err_set(err, TM_E_VERIFY, path, "cannot publish", "publish it again",
+                            "the package changed while it was copied");
+    }
+    tm_package_close(&copy);
+    if (status != TM_OK) {
+        tm_status removed = tm_file_remove_in(root, path, NULL);
+        (void)removed; /* no index names it */
+    }
+    return status;
+}
+
 /* The index of the folder as this owner signed it, or an empty one. */
-static tm_status load_index(const char *path, const struct tm_identity *owner,
-                            struct tm_index *index, struct tm_err *err)
+static tm_status load_index(const struct tm_root *root, const char *path,
+                            const struct tm_identity *owner, struct tm_index *index,
+                            struct tm_err *err)
 {
     struct tm_buf text;
-    if (!tm_path_exists(path)) {
+    if (!tm_path_exists_in(root, path)) {
         tm_index_init(index);
         return TM_OK;
     }
     tm_buf_init(&text, 16 << 20);
-    tm_status status = tm_file_read(path, &text, err);
+    tm_status status = tm_file_read_in(root, path, &text, err);
     if (status == TM_OK) {
         status =
             tm_index_read(tm_buf_view(&text), path, tm_identity_public(owner), 1, index, NULL, err);
@@ -58,6 +81,7 @@ static tm_status load_index(const char *path, const struct tm_identity *owner,
 }
 
 struct publish {
+    struct tm_root *root; /* of repo */
     const char *package_path, *repo, *notes;
     char name[TM_RELEASE_NAME_MAX + 1];
     char index_path[TM_PATH_MAX], target[TM_PATH_MAX];
@@ -105,7 +129,7 @@ static tm_status update_index(struct publish *p, const struct tm_identity *owner
     tm_status status;
     tm_index_init(&index);
     tm_buf_init(&text, 16 << 20);
-    TM_TRY_GOTO(load_index(p->index_path, owner, &index, err), done);
+    TM_TRY_GOTO(load_index(p->root, p->index_path, owner, &index, err), done);
     const struct tm_release *latest = tm_index_latest(&index, p->name);
     if (latest != NULL && tm_digest_eq(&latest->package_id, &p->id)) {
         status =
@@ -114,10 +138,12 @@ static tm_status update_index(struct publish *p, const struct tm_identity *owner
         goto done;
     }
     /* The package is in place before the index names it. */
-    TM_TRY_GOTO(copy_package(p->package_path, p->target, err), done);
+    TM_TRY_GOTO(copy_package(p->root, p->package_path, p->target, err), done);
+    TM_TRY_GOTO(check_copy(p->root, p->target, &p->id, err), done);
     TM_TRY_GOTO(tm_index_add(&index, p->name, &p->id, p->bytes, p->notes, err), done);
     TM_TRY_GOTO(tm_index_write(&index, owner, &text, err), done);
-    TM_TRY_GOTO(tm_file_write_atomic(p->index_path, 0644, tm_buf_view(&text), err), done);
+    TM_TRY_GOTO(tm_file_write_atomic_in(p->root, p->index_path, 0644, tm_buf_view(&text), err),
+                done);
     p->counter = tm_index_latest(&index, p->name)->counter;
     p->version = index.version;
 done:
@@ -130,7 +156,9 @@ static tm_status make_paths(struct publish *p, struct tm_err *err)
 {
     char hex[TM_DIGEST_TEXT], file[TM_DIGEST_TEXT + 8], dir[TM_PATH_MAX];
     TM_TRY(tm_path_join(dir, p->repo, "packages"));
-    TM_TRY(tm_dir_make(dir, 0755, err));
+    TM_TRY(tm_dir_make(p->repo, 0755, err));
+    TM_TRY(tm_root_open(p->repo, &p->root, err));
+    TM_TRY(tm_dir_make_in(p->root, dir, 0755, err));
     snprintf(file, sizeof file, "%s.tmpk", tm_digest_hex(&p->id, hex));
     TM_TRY(tm_path_join(p->target, dir, file));
     return tm_path_join(p->index_path, p->repo, "index.json");
@@ -186,10 +214,15 @@ static tm_status run_publish(const struct tm_command *command, const struct tm_p
                           "where do the devices pull from?");
     }
     TM_TRY(inspect_package(&p, tm_opt_text(command, parsed, "name"), err));
-    TM_TRY(make_paths(&p, err));
-    TM_TRY(tm_cli_identity(tm_opt_text(command, parsed, "key"), "owner", &owner, err));
-    tm_status status = locked(&p, owner, err);
+    tm_status status = make_paths(&p, err);
+    if (status == TM_OK) {
+        status = tm_cli_identity(tm_opt_text(command, parsed, "key"), "owner", &owner, err);
+    }
+    if (status == TM_OK) {
+        status = locked(&p, owner, err);
+    }
     tm_identity_destroy(&owner);
+    tm_root_close(&p.root);
     return status == TM_OK ? print_published(&p, parsed->json, err) : status;
 }
 

@@ -93,13 +93,19 @@ static void make_id(struct tm_job *job, uint32_t block_weights)
     snprintf(job->id, sizeof job->id, "J%.12s", tm_digest_hex(&id, hex));
 }
 
-static tm_status lock(struct tm_job *job, struct tm_err *err)
+static tm_status lock(struct tm_job *job, const struct tm_root *root, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
+    struct tm_root_at at;
     TM_TRY(tm_path_join(path, job->dir, "lock"));
-    job->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    if (job->lock_fd < 0) {
-        return tm_err_set(err, TM_E_IO, path, "cannot open", NULL, "%s", strerror(errno));
+    int code = tm_root_at(root, path, &at);
+    if (code == 0) {
+        job->lock_fd = openat(at.fd, at.name, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+        code = job->lock_fd < 0 ? errno : 0;
+        tm_root_at_close(&at);
+    }
+    if (code != 0) {
+        return tm_err_set_os(err, code, path, "cannot open");
     }
     if (flock(job->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         char hint[128];
@@ -138,18 +144,15 @@ static tm_status find_old(struct tm_job *job, const char *journal_path, bool *ke
     return status;
 }
 
-static tm_status clear_dir(const struct tm_job *job, struct tm_err *err)
+static tm_status clear_dir(const struct tm_job *job, const struct tm_root *root, struct tm_err *err)
 {
     static const char *const names[] = {"objects", "cancel", "journal.db", "journal.db-wal",
                                         "journal.db-shm"};
     char path[TM_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         TM_TRY(tm_path_join(path, job->dir, names[i]));
-        if (tm_path_is_dir(path)) {
-            TM_TRY(tm_dir_remove_tree(path, err));
-        } else if (unlink(path) != 0 && errno != ENOENT) {
-            return tm_err_set(err, TM_E_IO, path, "cannot remove", NULL, "%s", strerror(errno));
-        }
+        TM_TRY(tm_path_is_dir_in(root, path) ? tm_dir_remove_tree_in(root, path, err)
+                                             : tm_file_remove_in(root, path, err));
     }
     return TM_OK;
 }
@@ -171,10 +174,25 @@ static tm_status write_job(struct tm_job *job, uint32_t block_weights, struct tm
     return tm_journal_create_job(job->journal, &record, err);
 }
 
+/* What open_state does in the job's folder: takes the lock, keeps or clears what is there. */
+static tm_status settle_dir(struct tm_job *job, const struct tm_root *root,
+                            const char *journal_path, struct tm_err *err)
+{
+    char cancel[TM_PATH_MAX];
+    TM_TRY(lock(job, root, err));
+    TM_TRY(find_old(job, journal_path, &job->existed, err));
+    if (!job->existed) {
+        TM_TRY(clear_dir(job, root, err));
+    }
+    TM_TRY(tm_path_join(cancel, job->dir, "cancel"));
+    return tm_file_remove_in(root, cancel, err);
+}
+
 static tm_status open_state(struct tm_job *job, const char *state_dir, uint32_t block_weights,
                             struct tm_err *err)
 {
-    char dir[TM_PATH_MAX], path[TM_PATH_MAX], cancel[TM_PATH_MAX];
+    char dir[TM_PATH_MAX], path[TM_PATH_MAX];
+    struct tm_root *root = NULL;
     TM_TRY(tm_path_join(path, state_dir, "jobs"));
     TM_TRY(tm_path_join(dir, path, job->id));
     TM_TRY(tm_dir_make(dir, 0700, err));
@@ -182,14 +200,11 @@ static tm_status open_state(struct tm_job *job, const char *state_dir, uint32_t 
     if (job->dir == NULL) {
         return TM_E_NOMEM;
     }
-    TM_TRY(lock(job, err));
     TM_TRY(tm_path_join(path, dir, "journal.db"));
-    TM_TRY(find_old(job, path, &job->existed, err));
-    if (!job->existed) {
-        TM_TRY(clear_dir(job, err));
-    }
-    TM_TRY(tm_path_join(cancel, dir, "cancel"));
-    (void)unlink(cancel);
+    TM_TRY(tm_root_open(dir, &root, err));
+    tm_status status = settle_dir(job, root, path, err);
+    tm_root_close(&root);
+    TM_TRY(status);
     TM_TRY(tm_journal_open(path, false, &job->journal, err));
     if (!job->existed) {
         TM_TRY(write_job(job, block_weights, err));

@@ -133,9 +133,7 @@ static tm_status verify_one(struct tm_device *device, const struct tm_installed 
                             uint32_t *signatures, struct tm_err *err)
 {
     struct tm_package *package = NULL;
-    char path[TM_PATH_MAX];
-    TM_TRY(tm_device_path(device, model->name, model->current, path));
-    TM_TRY(tm_package_open(path, &package, err));
+    TM_TRY(tm_device_package(device, model->name, model->current, &package, err));
     tm_status status = tm_package_check(package, err);
     if (status == TM_OK) {
         status = tm_package_check_ledger(package, signatures, err);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/edge/trust.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
+#include "crypto/digest.h"
+#include "package/release.h"
 
 static tm_status join(char *out, const char *dir, const char *name, struct tm_err *err)
 {
@@ -26,11 +26,12 @@ static tm_status key_path(const char *store, const char *key_id, char *out, stru
 }
 
 /* Text of a small file that holds one line. */
-static tm_status read_line(const char *path, char *out, size_t out_bytes, struct tm_err *err)
+static tm_status read_line(const struct tm_root *root, const char *path, char *out,
+                           size_t out_bytes, struct tm_err *err)
 {
     struct tm_buf text;
     tm_buf_init(&text, out_bytes - 1);
-    tm_status status = tm_file_read(path, &text, err);
+    tm_status status = tm_file_read_in(root, path, &text, err);
     size_t bytes = text.bytes;
     if (status == TM_OK && bytes > 0 && text.data[bytes - 1] == '\n') {
         bytes--;
@@ -48,13 +49,13 @@ static tm_status read_line(const char *path, char *out, size_t out_bytes, struct
     return status;
 }
 
-static tm_status load_key(const char *dir, const char *name, struct tm_trust *out,
-                          struct tm_err *err)
+static tm_status load_key(const struct tm_root *root, const char *dir, const char *name,
+                          struct tm_trust *out, struct tm_err *err)
 {
     char path[TM_PATH_MAX], line[256], id[TM_NODE_ID_TEXT], file[TM_NODE_ID_TEXT + 8];
     struct tm_public_key *key = &out->keys[out->count];
     TM_TRY(join(path, dir, name, err));
-    TM_TRY(read_line(path, line, sizeof line, err));
+    TM_TRY(read_line(root, path, line, sizeof line, err));
     tm_status status = tm_public_key_parse(tm_view_str(line), key, err);
     if (status != TM_OK) {
         tm_err_prefix(err, path);
@@ -71,24 +72,19 @@ static tm_status load_key(const char *dir, const char *name, struct tm_trust *ou
     return TM_OK;
 }
 
-tm_status tm_trust_load(const char *store, struct tm_trust *out, struct tm_err *err)
+static tm_status load_all(const struct tm_root *root, const char *dir, struct tm_trust *out,
+                          struct tm_err *err)
 {
-    char dir[TM_PATH_MAX];
     struct tm_dir_list list;
     tm_status status = TM_OK;
-    out->count = 0;
-    TM_TRY(join(dir, store, "trust", err));
-    if (!tm_path_is_dir(dir)) {
-        return TM_OK;
-    }
-    TM_TRY(tm_dir_list(dir, &list, err));
+    TM_TRY(tm_dir_list_in(root, dir, &list, err));
     for (size_t i = 0; i < list.count && status == TM_OK; i++) {
         size_t bytes = strlen(list.names[i]);
         if (bytes <= 4 || strcmp(list.names[i] + bytes - 4, ".pub") != 0) {
             continue; /* not ours, or the temporary file of an `add` */
         }
         status = out->count < TM_TRUST_MAX
-                     ? load_key(dir, list.names[i], out, err)
+                     ? load_key(root, dir, list.names[i], out, err)
                      : tm_err_set(err, TM_E_LIMIT, dir, "cannot read the trusted keys",
                                   "remove those that are no longer needed", "more than %d keys",
                                   TM_TRUST_MAX);
@@ -97,44 +93,77 @@ tm_status tm_trust_load(const char *store, struct tm_trust *out, struct tm_err *
     return status;
 }
 
+tm_status tm_trust_load(const char *store, struct tm_trust *out, struct tm_err *err)
+{
+    char dir[TM_PATH_MAX];
+    struct tm_root *root = NULL;
+    out->count = 0;
+    TM_TRY(join(dir, store, "trust", err));
+    if (!tm_path_is_dir(dir)) {
+        return TM_OK;
+    }
+    TM_TRY(tm_root_open(store, &root, err));
+    tm_status status = load_all(root, dir, out, err);
+    tm_root_close(&root);
+    return status;
+}
+
 tm_status tm_trust_add(const char *store, const struct tm_public_key *key, struct tm_err *err)
 {
     char path[TM_PATH_MAX], dir[TM_PATH_MAX], id[TM_NODE_ID_TEXT];
     char line[TM_PUBLIC_KEY_TEXT + 2], text[TM_PUBLIC_KEY_TEXT];
     struct tm_node_id node = tm_node_id_of(key);
+    struct tm_root *root = NULL;
     TM_TRY(key_path(store, tm_node_id_hex(&node, id), path, err));
     TM_TRY(join(dir, store, "trust", err));
-    TM_TRY(tm_dir_make(dir, 0755, err));
-    if (tm_path_exists(path)) {
-        return tm_err_set(err, TM_E_NOTHING, id, "nothing to do", NULL,
-                          "this key is trusted already");
-    }
+    TM_TRY(tm_dir_make(store, 0755, err));
+    TM_TRY(tm_root_open(store, &root, err));
     snprintf(line, sizeof line, "%s\n", tm_public_key_text(key, text));
-    return tm_file_write_atomic(path, 0644, tm_view_str(line), err);
+    tm_status status = tm_dir_make_in(root, dir, 0755, err);
+    if (status == TM_OK && tm_path_exists_in(root, path)) {
+        status =
+            tm_err_set(err, TM_E_NOTHING, id, "nothing to do", NULL, "this key is trusted already");
+    }
+    if (status == TM_OK) {
+        status = tm_file_write_atomic_in(root, path, 0644, tm_view_str(line), err);
+    }
+    tm_root_close(&root);
+    return status;
 }
 
 tm_status tm_trust_remove(const char *store, const char *key_id, struct tm_err *err)
 {
     char path[TM_PATH_MAX], dir[TM_PATH_MAX];
-    if (strlen(key_id) != TM_NODE_ID_TEXT - 1 || strchr(key_id, '/') != NULL) {
+    uint8_t id[TM_NODE_ID_BYTES];
+    struct tm_root *root = NULL;
+    if (tm_hex_decode(tm_view_str(key_id), id, sizeof id) != TM_OK) {
         return tm_err_set(err, TM_E_USAGE, key_id, "no key id", "tmill-edge trust list shows them",
                           "a key id has %d hex digits", TM_NODE_ID_TEXT - 1);
     }
     TM_TRY(key_path(store, key_id, path, err));
     TM_TRY(join(dir, store, "trust", err));
-    if (unlink(path) != 0) {
-        if (errno != ENOENT) {
-            return tm_err_set_os(err, errno, path, "cannot remove the key");
-        }
-        return tm_err_set(err, TM_E_NOT_FOUND, key_id, "cannot remove the key",
-                          "tmill-edge trust list shows them", "it is not trusted");
+    tm_status status = tm_path_is_dir(dir) ? tm_root_open(store, &root, err) : TM_E_NOT_FOUND;
+    if (status == TM_E_NOT_FOUND || (status == TM_OK && !tm_path_exists_in(root, path))) {
+        status = tm_err_set(err, TM_E_NOT_FOUND, key_id, "cannot remove the key",
+                            "tmill-edge trust list shows them", "it is not trusted");
     }
-    return tm_dir_sync(dir, err);
+    if (status == TM_OK) {
+        status = tm_file_remove_in(root, path, err);
+    }
+    if (status == TM_OK) {
+        status = tm_dir_sync_in(root, dir, err);
+    }
+    tm_root_close(&root);
+    return status;
 }
 
 static tm_status remote_path(const char *store, const char *name, char *out, struct tm_err *err)
 {
     char models[TM_PATH_MAX], dir[TM_PATH_MAX];
+    if (!tm_release_name_ok(name)) {
+        return tm_err_set(err, TM_E_USAGE, name, "bad model name",
+                          "use letters, digits, '.', '-' and '_'", "no model has such a name");
+    }
     TM_TRY(join(models, store, "models", err));
     TM_TRY(join(dir, models, name, err));
     return join(out, dir, "remote", err);
@@ -143,12 +172,15 @@ static tm_status remote_path(const char *store, const char *name, char *out, str
 tm_status tm_remote_read(const char *store, const char *name, char *out, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
+    struct tm_root *root = NULL;
     TM_TRY(remote_path(store, name, path, err));
-    if (!tm_path_exists(path)) {
-        return tm_err_set(err, TM_E_NOT_FOUND, name, "no place to update from",
-                          "tmill-edge pull URL NAME records one", "none is recorded");
-    }
-    return read_line(path, out, TM_PATH_MAX, err);
+    TM_TRY(tm_root_open(store, &root, err));
+    tm_status status = tm_path_exists_in(root, path)
+                           ? read_line(root, path, out, TM_PATH_MAX, err)
+                           : tm_err_set(err, TM_E_NOT_FOUND, name, "no place to update from",
+                                        "tmill-edge pull URL NAME records one", "none is recorded");
+    tm_root_close(&root);
+    return status;
 }
 
 tm_status tm_remote_write(const char *store, const char *name, const char *location,
@@ -163,5 +195,9 @@ tm_status tm_remote_write(const char *store, const char *name, const char *locat
     }
     TM_TRY(remote_path(store, name, path, err));
     snprintf(line, sizeof line, "%s\n", location);
-    return tm_file_write_atomic(path, 0644, tm_view_str(line), err);
+    struct tm_root *root = NULL;
+    TM_TRY(tm_root_open(store, &root, err));
+    tm_status status = tm_file_write_atomic_in(root, path, 0644, tm_view_str(line), err);
+    tm_root_close(&root);
+    return status;
 }

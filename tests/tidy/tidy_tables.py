@@ -73,7 +73,8 @@ malloc.h
 net/if.h netdb.h netinet/in.h netinet/tcp.h poll.h pthread.h pwd.h sched.h spawn.h strings.h
 sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/prctl.h
 sys/ptrace.h sys/random.h sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h
-sys/sysinfo.h sys/sysmacros.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h sys/un.h sys/vfs.h
+sys/syscall.h sys/sysinfo.h sys/sysmacros.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h
+sys/un.h sys/vfs.h
 sys/wait.h
 syslog.h termios.h unistd.h utime.h
 linux/falloc.h linux/fs.h linux/limits.h linux/magic.h cpuid.h
