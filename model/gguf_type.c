@@ -53,7 +53,8 @@ static const char *const names[] = {"F32",
                                     "IQ4_NL_8_8 (removed)",
                                     "MXFP4",
                                     "NVFP4",
-                                    "Q1_0"};
+                                    "Q1_0",
+                                    "Q2_0"};
 
 bool tm_gguf_type_dtype(uint32_t type, enum tm_dtype *out)
 {

@@ -5,6 +5,8 @@ import os
 import subprocess
 import unittest
 
+import numpy as np
+from gguf import GGUFReader
 from harness import SHARED, TIME_SCALE, Whole, main
 from makers import llama_gguf
 
@@ -90,6 +92,39 @@ class Llama(Whole):
         last = self.say(self.chain(source))
         if stories:  # SmolLM2 is Q4_1, which leaves a safetensors as F32: other roundings
             self.assert_same_words(last, first)
+
+    def quantise(self, source, out, kind, *options):
+        result = subprocess.run(
+            [os.path.join(os.path.dirname(self.llama), "llama-quantize"), *options, source,
+             self.path(out), kind, "1"], stdin=subprocess.DEVNULL, capture_output=True,
+            check=False, timeout=120 * TIME_SCALE)
+        self.assertEqual(result.returncode, 0, result.stderr.decode("utf-8", "replace")[-2000:])
+        return self.path(out)
+
+    def test_what_llama_quantises_is_read_as_llama_reads_it(self):
+        """Each type, packed and unpacked again by ggml's own code, bit for bit."""
+        source = self.path("tiny.gguf")
+        llama_gguf(source, layers=1, hidden=256, ffn=512)
+        for kind, types in [("Q4_0", {"Q4_0"}), ("Q4_1", {"Q4_1"}), ("Q5_0", {"Q5_0"}),
+                            ("Q5_1", {"Q5_1"}), ("Q8_0", {"Q8_0"}), ("Q2_K", {"Q2_K"}),
+                            ("Q3_K_S", {"Q3_K"}), ("Q4_K_S", {"Q4_K"}), ("Q5_K_S", {"Q5_K"}),
+                            ("Q6_K", {"Q6_K"}), ("IQ4_NL", {"IQ4_NL"}), ("IQ4_XS", {"IQ4_XS"}),
+                            ("TQ1_0", {"TQ1_0"}), ("TQ2_0", {"TQ2_0"}), ("mxfp4", {"MXFP4"})]:
+            with self.subTest(kind):
+                options = ["--pure"]
+                if kind == "mxfp4":
+                    options = ["--tensor-type", "attn_q=mxfp4", "--tensor-type", "ffn_up=mxfp4"]
+                packed = self.quantise(source, "packed.gguf", "Q8_0" if kind == "mxfp4" else kind,
+                                       *options)
+                self.assertLessEqual(types, {t["dtype"] for t in self.data_of(
+                    "inspect", packed, "--tensors")["tensors"]})
+                plain = self.quantise(packed, "plain.gguf", "F32", "--allow-requantize")
+                package, _ = self.compress(packed, recipe=self.keep())
+                ours = GGUFReader(self.export(package, "ours.gguf", kind="f32")).tensors
+                theirs = {t.name: t.data for t in GGUFReader(plain).tensors}
+                self.assertEqual({t.name for t in ours}, set(theirs))
+                for t in ours:
+                    np.testing.assert_array_equal(t.data.view("<u4"), theirs[t.name].view("<u4"))
 
 
 if __name__ == "__main__":

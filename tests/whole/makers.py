@@ -202,9 +202,9 @@ def bpe_tokenizer(merges, added=(), as_pairs=False, **model):
                       ensure_ascii=False)
 
 
-def llama_gguf(path, seed=5, dtype="F32", layers=2):
+def llama_gguf(path, seed=5, dtype="F32", layers=2, hidden=64, ffn=96):
     """A llama that llama.cpp loads: byte tokens, random weights. Returns the tensors."""
-    hidden, heads, kv_heads, ffn = 64, 4, 2, 96
+    heads, kv_heads = 4, 2
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     tokens += ["\u2581"] + [chr(c) for c in range(97, 123)]
     tokens += [f"\u2581{chr(c)}" for c in range(97, 123)]

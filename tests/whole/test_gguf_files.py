@@ -156,7 +156,7 @@ class Malformed(Whole):
         for code, kind in [(9, "Q8_1"), (15, "Q8_K"), (16, "IQ2_XXS"), (17, "IQ2_XS"),
                            (18, "IQ3_XXS"), (19, "IQ1_S"), (21, "IQ3_S"), (22, "IQ2_S"),
                            (29, "IQ1_M"), (31, "Q4_0_4_4"), (38, "IQ4_NL_8_8"), (40, "NVFP4"),
-                           (41, "Q1_0")]:
+                           (41, "Q1_0"), (42, "Q2_0")]:
             data = gguf(some_tensors(), types={1: code})
             self.bad(f"type-{code}", data, ["'b.weight'", f"cannot read type {kind}"], codes=8)
 
