@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/os.h"
 
 /* ---- errors of the system ---- */
 
@@ -38,8 +39,8 @@ static const struct {
     {ELOOP, TM_E_USAGE, "it is or passes a symbolic link that is not followed",
      "name the real path"},
     {ENAMETOOLONG, TM_E_LIMIT, "the name is too long", "choose a shorter name"},
-    {EMFILE, TM_E_LIMIT, "too many open files", "raise the limit of open files (ulimit -n)"},
-    {ENFILE, TM_E_LIMIT, "too many open files on this system", ""},
+    {EMFILE, TM_E_IO, "too many open files", "raise the limit of open files (ulimit -n)"},
+    {ENFILE, TM_E_IO, "too many open files on this system", ""},
     {ENOMEM, TM_E_NOMEM, "out of memory", ""},
     {EIO, TM_E_IO, "the device reports an input/output error", "check the disk"},
 };
@@ -93,16 +94,13 @@ struct tm_file_in {
 static int open_for_reading(const struct tm_root *root, const char *path)
 {
     struct tm_root_at at;
-    int fd = -1;
     int code = tm_root_at(root, path, &at);
     if (code != 0) {
         errno = code;
         return -1;
     }
-    do {
-        fd = openat(at.fd, at.name,
-                    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | tm_root_nofollow(root));
-    } while (fd < 0 && errno == EINTR);
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | tm_root_nofollow(root);
+    int fd = tm_os_openat(at.fd, at.name, flags, 0);
     tm_root_at_close(&at);
     return fd;
 }
@@ -442,17 +440,12 @@ uint64_t tm_file_out_at(const struct tm_file_out *file)
 
 static tm_status sync_and_close(struct tm_file_out *file, struct tm_err *err)
 {
-    int rc = 0;
-    do {
-        rc = fsync(file->fd);
-    } while (rc != 0 && errno == EINTR);
-    if (rc != 0) {
+    if (tm_os_fsync(file->fd) != 0) {
         return tm_err_set_os(err, errno, file->path, "cannot sync to disk");
     }
-    rc = close(file->fd);
+    int rc = tm_os_close(file->fd);
     file->fd = -1;
-    /* After EINTR the descriptor is closed on Linux, and the data is synced. */
-    return rc == 0 || errno == EINTR ? TM_OK : tm_err_set_os(err, errno, file->path, write_what);
+    return rc == 0 ? TM_OK : tm_err_set_os(err, errno, file->path, write_what);
 }
 
 /* fsync of the folder that the file was put into. */

@@ -94,8 +94,14 @@ tm_status tm_dir_remove_tree(const char *path, struct tm_err *err) TM_MUST_USE;
 tm_status tm_dir_remove_tree_in(const struct tm_root *root, const char *path,
                                 struct tm_err *err) TM_MUST_USE;
 
-bool tm_path_exists(const char *path); /* follows links */
+/* Whether something is there; links are followed, but not below a root. When the system does not
+ * say, tm_path_exists says no, and tm_path_find fails: what decides whether something is made anew
+ * asks the latter. */
+bool tm_path_exists(const char *path);
 bool tm_path_exists_in(const struct tm_root *root, const char *path);
+tm_status tm_path_find(const char *path, bool *found, struct tm_err *err) TM_MUST_USE;
+tm_status tm_path_find_in(const struct tm_root *root, const char *path, bool *found,
+                          struct tm_err *err) TM_MUST_USE;
 bool tm_path_is_dir(const char *path);
 bool tm_path_is_dir_in(const struct tm_root *root, const char *path);
 bool tm_path_is_link(const char *path); /* the path itself is a symbolic link */

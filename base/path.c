@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/os.h"
 
 #define NAMES_MAX 1000000u /* entries of one folder */
 #define DEPTH_MAX 64       /* of a tree to remove */
@@ -27,10 +28,15 @@ static tm_status make_one(const char *path, unsigned mode, struct tm_err *err)
         return TM_OK;
     }
     int code = errno;
-    if (tm_path_is_dir(path)) { /* on a read-only file system the code may differ from EEXIST */
+    struct stat st;
+    int stat_code = stat(path, &st) == 0 ? 0 : errno;
+    if (stat_code == 0 && S_ISDIR(st.st_mode)) { /* a read-only file system may not say EEXIST */
         return TM_OK;
     }
-    if (code == EEXIST) {
+    if (code == EEXIST && stat_code != 0 && stat_code != ENOENT) {
+        return tm_err_set_os(err, stat_code, path, what);
+    }
+    if (code == EEXIST) { /* or a link to nothing */
         return tm_err_set(err, TM_E_USAGE, path, what, "choose another name",
                           "something that is not a folder has this name");
     }
@@ -81,7 +87,8 @@ static int open_dir(const struct tm_root *root, const char *path)
         errno = code;
         return -1;
     }
-    int fd = openat(at.fd, at.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | tm_root_nofollow(root));
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | tm_root_nofollow(root);
+    int fd = tm_os_openat(at.fd, at.name, flags, 0);
     tm_root_at_close(&at);
     return fd;
 }
@@ -108,14 +115,11 @@ tm_status tm_dir_sync_in(const struct tm_root *root, const char *path, struct tm
 tm_status tm_dir_sync_at(const struct tm_root_at *at, int flags, const char *path,
                          struct tm_err *err)
 {
-    int fd = openat(at->fd, at->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    int fd = tm_os_openat(at->fd, at->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags, 0);
     if (fd < 0) {
         return tm_err_set_os(err, errno, path, sync_what);
     }
-    int rc = 0;
-    do {
-        rc = fsync(fd);
-    } while (rc != 0 && errno == EINTR);
+    int rc = tm_os_fsync(fd);
     int code = errno;
     close(fd);
     return rc == 0 ? TM_OK : tm_err_set_os(err, code, path, sync_what);
@@ -225,7 +229,7 @@ static int remove_inside(int parent_fd, const char *name, unsigned depth)
     if (depth > DEPTH_MAX) {
         return ENAMETOOLONG;
     }
-    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = tm_os_openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
         int code = errno;
@@ -282,16 +286,17 @@ tm_status tm_dir_remove_tree_in(const struct tm_root *root, const char *path, st
 
 /* ---- paths ---- */
 
-/* stat; without following below a root. */
-static bool stat_in(const struct tm_root *root, const char *path, struct stat *st)
+/* stat; without following below a root. 0 or errno. */
+static int stat_in(const struct tm_root *root, const char *path, struct stat *st)
 {
     struct tm_root_at at;
-    if (tm_root_at(root, path, &at) != 0) {
-        return false;
+    int code = tm_root_at(root, path, &at);
+    if (code == 0) {
+        int flags = root != NULL ? AT_SYMLINK_NOFOLLOW : 0;
+        code = fstatat(at.fd, at.name, st, flags) == 0 ? 0 : errno;
+        tm_root_at_close(&at);
     }
-    bool ok = fstatat(at.fd, at.name, st, root != NULL ? AT_SYMLINK_NOFOLLOW : 0) == 0;
-    tm_root_at_close(&at);
-    return ok;
+    return code;
 }
 
 bool tm_path_exists(const char *path)
@@ -302,7 +307,23 @@ bool tm_path_exists(const char *path)
 bool tm_path_exists_in(const struct tm_root *root, const char *path)
 {
     struct stat st;
-    return stat_in(root, path, &st);
+    return stat_in(root, path, &st) == 0;
+}
+
+tm_status tm_path_find(const char *path, bool *found, struct tm_err *err)
+{
+    return tm_path_find_in(NULL, path, found, err);
+}
+
+tm_status tm_path_find_in(const struct tm_root *root, const char *path, bool *found,
+                          struct tm_err *err)
+{
+    struct stat st;
+    int code = stat_in(root, path, &st);
+    *found = code == 0;
+    return code == 0 || code == ENOENT || code == ENOTDIR
+               ? TM_OK
+               : tm_err_set_os(err, code, path, "cannot look whether it is there");
 }
 
 bool tm_path_is_dir(const char *path)
@@ -313,7 +334,7 @@ bool tm_path_is_dir(const char *path)
 bool tm_path_is_dir_in(const struct tm_root *root, const char *path)
 {
     struct stat st;
-    return stat_in(root, path, &st) && S_ISDIR(st.st_mode);
+    return stat_in(root, path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool tm_path_is_link(const char *path)

@@ -59,6 +59,33 @@ START_TEST(make)
 }
 END_TEST
 
+/* An error of the system is no "not there": whoever made a thing anew would replace the old one. */
+START_TEST(find)
+{
+    struct tm_err err;
+    bool found = true;
+    ck_assert_int_eq(tm_path_find(in("none"), &found, NULL), TM_OK);
+    ck_assert(!found);
+    touch("file");
+    ck_assert_int_eq(tm_path_find(in("file"), &found, NULL), TM_OK);
+    ck_assert(found);
+    ck_assert_int_eq(tm_path_find(in("file/sub"), &found, NULL), TM_OK);
+    ck_assert(!found);
+    ck_assert_int_eq(symlink("none", in("dangling")), 0);
+    ck_assert_int_eq(tm_path_find(in("dangling"), &found, NULL), TM_OK);
+    ck_assert(!found);
+    ck_assert_int_eq(tm_dir_make(in("dangling"), 0755, &err), TM_E_USAGE);
+    ck_assert_str_eq(err.why, "something that is not a folder has this name");
+    ck_assert_int_eq(symlink("loop", in("loop")), 0);
+    ck_assert_int_eq(tm_path_find(in("loop"), &found, &err), TM_E_USAGE);
+    ck_assert_str_eq(err.where, in("loop"));
+    ck_assert_ptr_nonnull(strstr(err.why, "symbolic link"));
+    ck_assert(!tm_path_exists(in("loop")));
+    ck_assert_int_eq(tm_dir_make(in("loop"), 0755, &err), TM_E_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.why, "symbolic link"));
+}
+END_TEST
+
 START_TEST(list_is_sorted)
 {
     static const char *const names[] = {"b", "a", "Z", "\xc3\xa4", "a.b", "aa"};
@@ -277,6 +304,7 @@ Suite *tm_suite(void)
     TCase *tc = tcase_create("path");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, make);
+    tcase_add_test(tc, find);
     tcase_add_test(tc, list_is_sorted);
     tcase_add_test(tc, list_without_memory);
     tcase_add_test(tc, remove_stays_inside);

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/os.h"
 
 #define TRIES 128 /* openat2 says EAGAIN when a folder moves while it looks */
 #define FOLDER (O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -40,9 +41,7 @@ tm_status tm_root_open(const char *dir, struct tm_root **out, struct tm_err *err
         return tm_err_set(err, TM_E_NOMEM, dir, what, NULL, "out of memory");
     }
     tm_status status = TM_OK;
-    do {
-        root->fd = open(dir, FOLDER);
-    } while (root->fd < 0 && errno == EINTR);
+    root->fd = tm_os_open(dir, FOLDER, 0);
     if (root->fd < 0) {
         status = tm_err_set_os(err, errno, dir, what);
     } else {
@@ -139,7 +138,7 @@ static int open_walk(int fd, const char *rest)
         size_t bytes = strcspn(rest, "/");
         memcpy(name, rest, bytes);
         name[bytes] = '\0';
-        int next = openat(at, name, FOLDER | O_NOFOLLOW);
+        int next = tm_os_openat(at, name, FOLDER | O_NOFOLLOW, 0);
         int code = next < 0 ? walk_error(at, name) : 0;
         close(at);
         if (next < 0) {

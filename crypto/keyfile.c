@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/os.h"
 #include "base/utf8.h"
 #include "crypto/digest.h"
 
@@ -200,12 +201,12 @@ static int write_all(int fd, struct tm_view text)
         }
         done += n > 0 ? (size_t)n : 0;
     }
-    return fsync(fd);
+    return tm_os_fsync(fd);
 }
 
 static tm_status write_new(const char *path, struct tm_view text, struct tm_err *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = tm_os_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST) {
         return tm_err_set(err, TM_E_REFUSED, path, "cannot write the key file",
                           "choose another name, or move the old key away yourself",
@@ -218,7 +219,7 @@ static tm_status write_new(const char *path, struct tm_view text, struct tm_err 
     if (write_all(fd, text) != 0) {
         status = io_error(err, path, "cannot write the key file");
     }
-    if (close(fd) != 0 && status == TM_OK) {
+    if (tm_os_close(fd) != 0 && status == TM_OK) {
         status = io_error(err, path, "cannot write the key file");
     }
     char dir[TM_PATH_MAX];
@@ -294,7 +295,7 @@ tm_status tm_keyfile_load(const char *path, struct tm_keyfile *out, struct tm_er
 {
     memset(out, 0, sizeof *out);
     /* O_NONBLOCK: a FIFO in the place of the file must not make us wait. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = tm_os_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
     if (fd < 0 && errno == ENOENT) {
         return tm_err_set(err, TM_E_NOT_FOUND, path, "cannot read the key file",
                           "make one with 'tmill key gen'", "%s", strerror(ENOENT));
