@@ -70,7 +70,9 @@ tm_status tm_dir_make_in(const struct tm_root *root, const char *path, unsigned 
     int code = tm_root_at(root, path, &at);
     if (code == 0) {
         code = mkdirat(at.fd, at.name, mode) == 0 ? 0 : errno;
-        if (code == EEXIST && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (code == EEXIST && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            code = errno;
+        } else if (code == EEXIST) {
             code = S_ISDIR(st.st_mode) ? 0 : S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
         }
         tm_root_at_close(&at);

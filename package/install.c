@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "package/install_state.h"
 #include "package/release.h"
 
@@ -122,15 +123,15 @@ static tm_status take_lock(struct tm_device *d, struct tm_err *err)
     int code = tm_root_at(d->root, path, &at);
     if (code == 0) {
         /* O_NONBLOCK: a named pipe under this name must not make us wait. */
-        d->lock = openat(at.fd, at.name,
-                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
+        int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+        d->lock = tm_os_openat(at.fd, at.name, flags, 0644);
         code = d->lock < 0 ? errno : 0;
         tm_root_at_close(&at);
     }
     if (code != 0) {
         return tm_err_set_os(err, code, path, "cannot lock the device's folder");
     }
-    if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
+    if (tm_os_flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) {
             return tm_err_set_os(err, errno, path, "cannot lock the device's folder");
         }
@@ -150,10 +151,11 @@ static tm_status make_models(const struct tm_device *d, const char *dir, struct 
     }
     TM_TRY(tm_dir_make_in(d->root, models, 0755, err));
     TM_TRY(tm_dir_sync_in(d->root, dir, err));
-    if (tm_path_dir(parent, dir) != TM_OK || tm_dir_sync(parent, NULL) != TM_OK) {
+    TM_TRY(tm_path_dir(parent, dir));
+    if (access(parent, R_OK) != 0 && errno == EACCES) {
         return TM_OK; /* a parent that we may not read is not ours to sync */
     }
-    return TM_OK;
+    return tm_dir_sync(parent, err);
 }
 
 static tm_status open_all(struct tm_device *d, const char *dir, struct tm_err *err)
@@ -263,16 +265,18 @@ static tm_status find_previous(struct tm_device *d, struct tm_installed *m, stru
     uint64_t *numbers;
     size_t count;
     char path[TM_PATH_MAX];
+    bool whole;
+    tm_status status = TM_OK;
     m->previous = 0;
     TM_TRY(tm_device_generations(d, m->name, &numbers, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        if (numbers[i] < m->current && tm_device_path(d, m->name, numbers[i], path) == TM_OK &&
-            tm_path_exists_in(d->root, path)) {
-            m->previous = numbers[i];
-        }
+    for (size_t i = 0; i < count && numbers[i] < m->current; i++) {
+        TM_TRY_GOTO(tm_device_path(d, m->name, numbers[i], path), done);
+        TM_TRY_GOTO(tm_path_find_in(d->root, path, &whole, err), done);
+        m->previous = whole ? numbers[i] : m->previous;
     }
+done:
     tm_free(numbers);
-    return TM_OK;
+    return status;
 }
 
 tm_status tm_device_state(struct tm_device *device, const char *name, struct tm_installed *out,
@@ -371,13 +375,15 @@ static tm_status clean_model(struct tm_device *d, const char *name, struct tm_er
     char folder[TM_PATH_MAX], path[TM_PATH_MAX];
     uint64_t *numbers;
     size_t count;
+    bool whole;
     TM_TRY(tm_device_model_path(d, name, NULL, folder, err));
     TM_TRY(clean_temporaries(d, folder, err));
     TM_TRY(tm_device_generations(d, name, &numbers, &count, err));
     tm_status status = TM_OK;
     for (size_t i = 0; i < count && status == TM_OK; i++) {
         TM_TRY_GOTO(tm_device_path(d, name, numbers[i], path), done);
-        if (!tm_path_exists_in(d->root, path)) {
+        TM_TRY_GOTO(tm_path_find_in(d->root, path, &whole, err), done);
+        if (!whole) {
             status = tm_device_drop_generation(d, name, numbers[i], err);
         } else {
             TM_TRY_GOTO(tm_path_dir(folder, path), done);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/os.h"
 #include "package/digest_map.h"
 
 #define NONE UINT32_MAX
@@ -274,9 +275,10 @@ static void clean_one(const struct tm_store *s, const char *path)
         return;
     }
     /* O_NONBLOCK: what is not ours may be a named pipe. */
-    int fd = openat(at.fd, at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    int fd = tm_os_openat(at.fd, at.name, flags, 0);
     if (fd >= 0) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (tm_os_flock(fd, LOCK_EX | LOCK_NB) == 0) {
             unlinkat(at.fd, at.name, 0);
         }
         close(fd);
@@ -439,14 +441,14 @@ static tm_status write_and_name(struct tm_store *s, struct tm_view data,
                                 const struct tm_root_at *temp, const char *folder, const char *path,
                                 struct tm_err *err)
 {
-    int fd =
-        openat(temp->fd, temp->name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+    int fd = tm_os_openat(temp->fd, temp->name, flags, 0644);
     if (fd < 0) {
         return tm_err_set_os(err, errno, s->temp, "cannot make a file");
     }
-    (void)flock(fd, LOCK_EX | LOCK_NB);
+    (void)tm_os_flock(fd, LOCK_EX | LOCK_NB);
     tm_status status = write_fd(fd, data, path, err);
-    if (status == TM_OK && s->sync && fsync(fd) != 0) {
+    if (status == TM_OK && s->sync && tm_os_fsync(fd) != 0) {
         status = tm_err_set_os(err, errno, path, "cannot sync an object");
     }
     if (status == TM_OK) {
@@ -596,7 +598,7 @@ tm_status tm_store_barrier(struct tm_store *store, struct tm_err *err)
     if (why != 0) {
         return tm_err_set_os(err, why, store->dir, "cannot sync the store");
     }
-    int fd = openat(at.fd, at.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = tm_os_openat(at.fd, at.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     why = errno;
     tm_root_at_close(&at);
     if (fd < 0) {

@@ -35,7 +35,9 @@ tm_status tm_cli_identity(const char *given, const char *name, struct tm_identit
     char path[TM_PATH_MAX], dir[TM_PATH_MAX];
     TM_TRY(tm_cli_key_path(given, name, path, err));
     /* A node may get a new key anywhere; an owner's key that is not there is a slip of the pen. */
-    bool make = !tm_path_exists(path) && (given == NULL || strcmp(name, "node") == 0);
+    bool found;
+    TM_TRY(tm_path_find(path, &found, err));
+    bool make = !found && (given == NULL || strcmp(name, "node") == 0);
     if (!make) {
         return tm_identity_load(path, out, err);
     }

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "node/coordinator/job.h"
 
 /* A job as its journal tells it. */
@@ -40,11 +41,11 @@ static bool is_running(const char *journal_path)
     if (tm_path_dir(dir, journal_path) != TM_OK || tm_path_join(lock, dir, "lock") != TM_OK) {
         return false;
     }
-    int fd = open(lock, O_RDWR | O_CLOEXEC);
+    int fd = tm_os_open(lock, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0) {
         return false;
     }
-    bool held = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    bool held = tm_os_flock(fd, LOCK_EX | LOCK_NB) != 0;
     close(fd);
     return held;
 }

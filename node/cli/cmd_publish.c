@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "package/package.h"
 #include "package/release.h"
 
@@ -66,7 +67,9 @@ static tm_status load_index(const struct tm_root *root, const char *path,
                             struct tm_err *err)
 {
     struct tm_buf text;
-    if (!tm_path_exists_in(root, path)) {
+    bool found;
+    TM_TRY(tm_path_find_in(root, path, &found, err));
+    if (!found) {
         tm_index_init(index);
         return TM_OK;
     }
@@ -166,16 +169,20 @@ static tm_status make_paths(struct publish *p, struct tm_err *err)
 
 static tm_status locked(struct publish *p, const struct tm_identity *owner, struct tm_err *err)
 {
-    int fd = open(p->repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        tm_status status = tm_err_set(err, TM_E_REFUSED, p->repo, "cannot lock the folder",
-                                      "wait for the other publish", "%s", strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return status;
+    static const char what[] = "cannot lock the folder";
+    tm_status status;
+    int fd = tm_os_open(p->repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0) {
+        return tm_err_set_os(err, errno, p->repo, what);
     }
-    tm_status status = update_index(p, owner, err);
+    if (tm_os_flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        status = update_index(p, owner, err);
+    } else if (errno == EWOULDBLOCK) {
+        status = tm_err_set(err, TM_E_REFUSED, p->repo, what, "wait for it to end",
+                            "another publish is at work there");
+    } else {
+        status = tm_err_set_os(err, errno, p->repo, what);
+    }
     close(fd);
     return status;
 }

@@ -146,6 +146,7 @@ static tm_status write_neighbours(struct export *e, struct tm_err *err)
 {
     const struct tm_pkg_meta *meta = tm_package_meta(e->package);
     char dir[TM_PATH_MAX], path[TM_PATH_MAX];
+    bool found;
     if (strcmp(tm_path_base(e->options->out_path), "model.safetensors") != 0) {
         return TM_OK;
     }
@@ -153,7 +154,8 @@ static tm_status write_neighbours(struct export *e, struct tm_err *err)
     for (uint32_t i = 0; i < meta->attachment_count; i++) {
         const char *name = meta->attachments[i].name;
         TM_TRY(tm_path_join(path, dir, name));
-        if (!is_neighbour(name) || tm_path_exists(path)) {
+        TM_TRY(tm_path_find(path, &found, err));
+        if (!is_neighbour(name) || found) {
             continue;
         }
         struct tm_buf bytes;

@@ -356,6 +356,7 @@ tm_status tm_config_load(const struct tm_program *program, struct tm_config *con
 {
     config->root = NULL;
     char dir[TM_PATH_MAX];
+    bool found;
     const char *forced = getenv("TMILL_CONFIG");
     if (forced != NULL && forced[0] != '\0') {
         if ((size_t)snprintf(config->path, sizeof config->path, "%s", forced) >=
@@ -366,8 +367,11 @@ tm_status tm_config_load(const struct tm_program *program, struct tm_config *con
     } else {
         /* Without a home there is no configuration, which is no error. */
         if (tm_xdg_dir(TM_XDG_CONFIG, dir, NULL) != TM_OK ||
-            tm_path_join(config->path, dir, program->config) != TM_OK ||
-            !tm_path_exists(config->path)) {
+            tm_path_join(config->path, dir, program->config) != TM_OK) {
+            return TM_OK;
+        }
+        TM_TRY(tm_path_find(config->path, &found, err));
+        if (!found) {
             return TM_OK;
         }
     }

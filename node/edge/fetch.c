@@ -70,7 +70,9 @@ tm_status tm_source_open(const char *location, const volatile int *stop, struct 
         return tm_err_set(err, TM_E_USAGE, location, "cannot fetch from there",
                           "give http://, https:// or a folder", "unknown scheme");
     }
-    if (!tm_source_is_url(location) && !tm_path_is_dir(location)) {
+    bool found;
+    TM_TRY(tm_path_find(location, &found, err));
+    if (!tm_source_is_url(location) && !(found && tm_path_is_dir(location))) {
         return tm_err_set(err, TM_E_NOT_FOUND, location, "cannot fetch from there",
                           "give a URL, or a folder made by tmill publish", "no such folder");
     }

@@ -97,9 +97,11 @@ tm_status tm_trust_load(const char *store, struct tm_trust *out, struct tm_err *
 {
     char dir[TM_PATH_MAX];
     struct tm_root *root = NULL;
+    bool found;
     out->count = 0;
     TM_TRY(join(dir, store, "trust", err));
-    if (!tm_path_is_dir(dir)) {
+    TM_TRY(tm_path_find(dir, &found, err));
+    if (!found) {
         return TM_OK;
     }
     TM_TRY(tm_root_open(store, &root, err));
@@ -120,7 +122,11 @@ tm_status tm_trust_add(const char *store, const struct tm_public_key *key, struc
     TM_TRY(tm_root_open(store, &root, err));
     snprintf(line, sizeof line, "%s\n", tm_public_key_text(key, text));
     tm_status status = tm_dir_make_in(root, dir, 0755, err);
-    if (status == TM_OK && tm_path_exists_in(root, path)) {
+    bool found = false;
+    if (status == TM_OK) {
+        status = tm_path_find_in(root, path, &found, err);
+    }
+    if (status == TM_OK && found) {
         status =
             tm_err_set(err, TM_E_NOTHING, id, "nothing to do", NULL, "this key is trusted already");
     }
@@ -142,8 +148,13 @@ tm_status tm_trust_remove(const char *store, const char *key_id, struct tm_err *
     }
     TM_TRY(key_path(store, key_id, path, err));
     TM_TRY(join(dir, store, "trust", err));
-    tm_status status = tm_path_is_dir(dir) ? tm_root_open(store, &root, err) : TM_E_NOT_FOUND;
-    if (status == TM_E_NOT_FOUND || (status == TM_OK && !tm_path_exists_in(root, path))) {
+    bool found;
+    TM_TRY(tm_path_find(path, &found, err));
+    tm_status status = found ? tm_root_open(store, &root, err) : TM_OK;
+    if (status == TM_OK && found) {
+        status = tm_path_find_in(root, path, &found, err);
+    }
+    if (status == TM_OK && !found) {
         status = tm_err_set(err, TM_E_NOT_FOUND, key_id, "cannot remove the key",
                             "tmill-edge trust list shows them", "it is not trusted");
     }
@@ -175,10 +186,13 @@ tm_status tm_remote_read(const char *store, const char *name, char *out, struct 
     struct tm_root *root = NULL;
     TM_TRY(remote_path(store, name, path, err));
     TM_TRY(tm_root_open(store, &root, err));
-    tm_status status = tm_path_exists_in(root, path)
-                           ? read_line(root, path, out, TM_PATH_MAX, err)
-                           : tm_err_set(err, TM_E_NOT_FOUND, name, "no place to update from",
-                                        "tmill-edge pull URL NAME records one", "none is recorded");
+    bool found = false;
+    tm_status status = tm_path_find_in(root, path, &found, err);
+    if (status == TM_OK) {
+        status = found ? read_line(root, path, out, TM_PATH_MAX, err)
+                       : tm_err_set(err, TM_E_NOT_FOUND, name, "no place to update from",
+                                    "tmill-edge pull URL NAME records one", "none is recorded");
+    }
     tm_root_close(&root);
     return status;
 }
