@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "node/coordinator/job_private.h"
 
 /* realpath of an existing path, or of the folder of a new one plus its name. */
@@ -22,17 +23,18 @@ static tm_status absolute(const char *path, bool must_exist, char **out, struct 
     if (must_exist) {
         char *real = realpath(path, real_dir);
         if (real == NULL) {
-            return tm_err_set(err, TM_E_NOT_FOUND, path, "cannot open", "check the path", "%s",
-                              strerror(errno));
+            return tm_err_set_os(err, errno, path, "cannot open");
         }
         *out = tm_strdup(real);
         return *out != NULL ? TM_OK : TM_E_NOMEM;
     }
     TM_TRY(tm_path_dir(dir, path));
     if (realpath(dir, real_dir) == NULL) {
-        return tm_err_set(err, TM_E_NOT_FOUND, path, "cannot write here",
-                          "make the folder first, or choose another place", "folder %s: %s", dir,
-                          strerror(errno));
+        return errno == ENOENT || errno == ENOTDIR
+                   ? tm_err_set(err, TM_E_NOT_FOUND, path, "cannot write here",
+                                "make the folder first, or choose another place", "folder %s: %s",
+                                dir, strerror(errno))
+                   : tm_err_set_os(err, errno, path, "cannot write here");
     }
     TM_TRY(tm_path_join(full, real_dir, tm_path_base(path)));
     *out = tm_strdup(full);
@@ -100,15 +102,19 @@ static tm_status lock(struct tm_job *job, const struct tm_root *root, struct tm_
     TM_TRY(tm_path_join(path, job->dir, "lock"));
     int code = tm_root_at(root, path, &at);
     if (code == 0) {
-        job->lock_fd = openat(at.fd, at.name, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int flags = O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+        job->lock_fd = tm_os_openat(at.fd, at.name, flags, 0600);
         code = job->lock_fd < 0 ? errno : 0;
         tm_root_at_close(&at);
     }
     if (code != 0) {
         return tm_err_set_os(err, code, path, "cannot open");
     }
-    if (flock(job->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (tm_os_flock(job->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         char hint[128];
+        if (errno != EWOULDBLOCK) {
+            return tm_err_set_os(err, errno, path, "cannot lock");
+        }
         snprintf(hint, sizeof hint, "tmill watch %s shows it, tmill cancel %s ends it", job->id,
                  job->id);
         return tm_err_set(err, TM_E_REFUSED, job->id, "the job is running", hint,
@@ -123,8 +129,10 @@ static tm_status find_old(struct tm_job *job, const char *journal_path, bool *ke
 {
     struct tm_journal *journal = NULL;
     struct tm_journal_job old;
+    bool found;
     *keep = false;
-    if (!tm_path_exists(journal_path)) {
+    TM_TRY(tm_path_find(journal_path, &found, err));
+    if (!found) {
         return TM_OK;
     }
     memset(&old, 0, sizeof old);

@@ -18,15 +18,23 @@ tm_status tm_job_results(struct tm_job *job, struct tm_journal_result **out, siz
     struct tm_journal_result *results = NULL;
     TM_TRY(tm_journal_results(job->journal, &results, &all, err));
     tm_buf_init(&chunk, TM_BLOCK_BYTES_MAX);
-    for (size_t i = 0; i < all; i++) {
+    tm_status status = TM_OK;
+    for (size_t i = 0; i < all && status == TM_OK; i++) {
         tm_buf_clear(&chunk);
-        /* A chunk that a power cut took, or that rotted, is simply made again. */
-        if (tm_store_get(job->chunks, &results[i].leaf, &chunk, NULL) == TM_OK &&
-            chunk.bytes == results[i].bytes && results[i].unit < job->split.unit_count) {
+        status = tm_store_get(job->chunks, &results[i].leaf, &chunk, err);
+        if (status == TM_OK && chunk.bytes == results[i].bytes &&
+            results[i].unit < job->split.unit_count) {
             results[kept++] = results[i];
         }
+        /* A chunk that a power cut took, or that rotted, is simply made again. One that cannot be
+         * read for now is there: it stays acknowledged. */
+        status = status == TM_E_IO || status == TM_E_NOMEM ? status : TM_OK;
     }
     tm_buf_deinit(&chunk);
+    if (status != TM_OK) {
+        tm_free(results);
+        return status;
+    }
     *out = results;
     *count = kept;
     return TM_OK;
@@ -259,7 +267,7 @@ static tm_status leave_finished(struct tm_job *job, struct tm_err *err)
     TM_TRY(tm_journal_set_state(job->journal, TM_JOB_DONE, err));
     tm_store_close(&job->chunks);
     TM_TRY(tm_path_join(path, job->dir, "objects"));
-    return tm_path_exists(path) ? tm_dir_remove_tree(path, err) : TM_OK;
+    return tm_dir_remove_tree(path, err); /* TM_OK when it is absent */
 }
 
 tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool quiet,

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/os.h"
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x544d4a4c /* "TMJL" */
@@ -104,7 +105,8 @@ static tm_status fail(struct tm_journal *j, int code, const char *what, struct t
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return tm_err_set(err, TM_E_MALFORMED, j->path, what,
-                          "remove the job and start it again; finished packages are not touched",
+                          "try once more, for a failing disk looks the same; then remove the job "
+                          "and start it again: finished packages are not touched",
                           "the journal is damaged (%s)", why);
     case SQLITE_FULL:
         return tm_err_set(err, TM_E_IO, j->path, what, "free some space, then resume the job",
@@ -179,11 +181,11 @@ static tm_status take_lock(struct tm_journal *j, struct tm_err *err)
     if (n < 0 || (size_t)n >= sizeof path) {
         return tm_err_set(err, TM_E_LIMIT, j->path, "open the journal", NULL, "path too long");
     }
-    j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    j->lock = tm_os_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (j->lock < 0) {
         return tm_err_set_os(err, errno, path, "open the journal");
     }
-    if (flock(j->lock, LOCK_EX | LOCK_NB) != 0) {
+    if (tm_os_flock(j->lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
             return tm_err_set(err, TM_E_REFUSED, j->path, "open the journal",
                               "wait for it, or cancel the job",
@@ -196,7 +198,9 @@ static tm_status take_lock(struct tm_journal *j, struct tm_err *err)
 
 static tm_status open_db(struct tm_journal *j, bool read_only, struct tm_err *err)
 {
-    if (read_only && !tm_path_exists(j->path)) {
+    bool found;
+    TM_TRY(tm_path_find(j->path, &found, err));
+    if (read_only && !found) {
         return tm_err_set(err, TM_E_NOT_FOUND, j->path, "open the journal", NULL, "no such file");
     }
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
