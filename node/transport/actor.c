@@ -3,6 +3,7 @@
 
 #include <czmq.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include "base/mem.h"
@@ -18,13 +19,16 @@ void __tsan_release(void *at);
 #define TAKES_OVER(item) ((void)(item))
 #endif
 
+#define ACTOR_FILES 4 /* of the two ends of its pipe */
+
 struct tm_pipe {
-    void *zmq;  /* the socket of a zactor's pipe, or of the thread's end of it */
+    void *zmq;  /* the socket of this end */
     bool ended; /* the other end's last word has come */
 };
 
 struct tm_actor {
-    zactor_t *zactor;
+    pthread_t thread;
+    zsock_t *ends[2]; /* ours; the thread's, which the thread destroys */
     struct tm_pipe here, there;
     tm_actor_fn *fn;
     void *context;
@@ -63,7 +67,7 @@ void *tm_pipe_wait(struct tm_pipe *pipe, int timeout_ms)
     void *item = tm_pipe_receive(pipe);
     while (item == NULL && !pipe->ended) {
         zmq_pollitem_t poll = {.socket = pipe->zmq, .events = ZMQ_POLLIN};
-        int rc = zmq_poll(&poll, 1, timeout_ms);
+        int rc = tm_transport_poll(&poll, 1, timeout_ms);
         if (rc <= 0 && (timeout_ms >= 0 || zmq_errno() != EINTR)) {
             return NULL;
         }
@@ -74,28 +78,29 @@ void *tm_pipe_wait(struct tm_pipe *pipe, int timeout_ms)
 
 /* ---- actors ---- */
 
-/* The thread of a zactor. Its last word is a NULL pointer: behind it comes CZMQ's own signal. */
-static void run_actor(zsock_t *pipe, void *context)
+/* The thread's last word is a NULL pointer. */
+static void *run_actor(void *context)
 {
     struct tm_actor *actor = context;
     void *end = NULL;
-    actor->there.zmq = zsock_resolve(pipe);
-    zsock_signal(pipe, 0);
     actor->fn(&actor->there, actor->context);
     while (zmq_send(actor->there.zmq, &end, sizeof end, 0) < 0 && zmq_errno() == EINTR) {
     }
+    zsock_destroy(&actor->ends[1]);
+    return NULL;
 }
 
-/* Signals are for the main thread: they end its poll, never a library call of another one. */
-static zactor_t *start_thread(struct tm_actor *actor)
+/* Signals are for the main thread: they end its poll, never a library call of another one. Not by
+ * zactor_new, which waits for ever for a thread that could not be started. */
+static bool start_thread(struct tm_actor *actor)
 {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    zactor_t *started = zactor_new(run_actor, actor);
+    int code = pthread_create(&actor->thread, NULL, run_actor, actor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
+    return code == 0;
 }
 
 tm_status tm_actor_start(struct tm_transport *transport, tm_actor_fn *fn, void *context,
@@ -104,18 +109,22 @@ tm_status tm_actor_start(struct tm_transport *transport, tm_actor_fn *fn, void *
     static const char what[] = "start a thread";
     (void)transport;
     *out = NULL;
+    TM_TRY(tm_transport_room(ACTOR_FILES, what, err));
     struct tm_actor *actor = tm_calloc(1, sizeof *actor);
     if (actor == NULL) {
         return tm_err_set(err, TM_E_NOMEM, NULL, what, NULL, "out of memory");
     }
     actor->fn = fn;
     actor->context = context;
-    actor->zactor = start_thread(actor);
-    if (actor->zactor == NULL) {
+    actor->ends[0] = zsys_create_pipe(&actor->ends[1]);
+    actor->here.zmq = zsock_resolve(actor->ends[0]);
+    actor->there.zmq = zsock_resolve(actor->ends[1]);
+    if (!start_thread(actor)) {
+        zsock_destroy(&actor->ends[1]);
+        zsock_destroy(&actor->ends[0]);
         tm_free(actor);
-        return tm_err_set(err, TM_E_LIMIT, NULL, what, NULL, "no further thread can be started");
+        return tm_transport_no_thread(what, err);
     }
-    actor->here.zmq = zsock_resolve(zactor_sock(actor->zactor));
     *out = actor;
     return TM_OK;
 }
@@ -137,7 +146,8 @@ void tm_actor_join(struct tm_actor **actor, void (*drop)(void *item))
             drop(item);
         }
     }
-    zactor_destroy(&a->zactor);
+    pthread_join(a->thread, NULL);
+    zsock_destroy(&a->ends[0]);
     tm_free(a);
     *actor = NULL;
 }
@@ -160,7 +170,7 @@ void tm_poll(struct tm_poll_item *items, size_t count, int timeout_ms)
         poll[i] = poll_of(&items[i]);
         items[i].readable = false;
     }
-    if (zmq_poll(poll, (int)count, timeout_ms) <= 0) {
+    if (tm_transport_poll(poll, (int)count, timeout_ms) <= 0) {
         return;
     }
     for (size_t i = 0; i < count; i++) {

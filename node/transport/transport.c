@@ -4,9 +4,13 @@
 #include <czmq.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "crypto/digest.h"
@@ -25,6 +29,8 @@
 #define RECONNECT_MS 250
 #define RECONNECT_MAX_MS 15000
 #define SOCKETS_MAX 16384
+#define FILES_MAX 32   /* of libzmq's context and threads */
+#define SOCKET_FILES 4 /* of a socket, before peers come */
 
 _Static_assert(sizeof(zmq_msg_t) == sizeof(((struct tm_frame *)0)->message), "zmq_msg_t");
 
@@ -74,13 +80,93 @@ static void *czmq_context(void)
     return zsys_init();
 }
 
+/* ---- signals ---- */
+
+/* Each call of libzmq looks at its mailbox with poll, which ends with EINTR when a signal has come
+ * meanwhile. CZMQ makes assertions and endless waits of that, so signals come in a wait of ours or
+ * not at all. The handlers only set a flag that is looked at after each wait. */
+static _Thread_local unsigned held;
+static _Thread_local sigset_t mask_before;
+
+static void hold_signals(void)
+{
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    if (held++ == 0) {
+        pthread_sigmask(SIG_BLOCK, &stop, &mask_before);
+    }
+}
+
+static void let_signals_in(void)
+{
+    if (held > 0 && --held == 0) {
+        pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+    }
+}
+
+int tm_transport_poll(zmq_pollitem_t *items, int count, long timeout_ms)
+{
+    sigset_t mask;
+    if (held == 0) {
+        return zmq_poll(items, count, timeout_ms);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask_before, &mask);
+    int rc = zmq_poll(items, count, timeout_ms);
+    int code = zmq_errno();
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    errno = code;
+    return rc;
+}
+
+/* ---- what the system has left ---- */
+
+static void *do_nothing(void *context)
+{
+    return context;
+}
+
+tm_status tm_transport_no_thread(const char *what, struct tm_err *err)
+{
+    return tm_err_set(err, TM_E_LIMIT, NULL, what, "raise the limit of processes (ulimit -u)",
+                      "no further thread can be started: out of memory or over a limit");
+}
+
+tm_status tm_transport_room(unsigned files, const char *what, struct tm_err *err)
+{
+    int fds[FILES_MAX];
+    unsigned count = 0;
+    pthread_t thread;
+    TM_ASSERT(files <= FILES_MAX);
+    while (count < files && (fds[count] = eventfd(0, EFD_CLOEXEC)) >= 0) {
+        count++;
+    }
+    int code = count < files ? errno : 0;
+    while (count > 0) {
+        close(fds[--count]);
+    }
+    if (code != 0) {
+        return tm_err_set_os(err, code, NULL, what);
+    }
+    if (pthread_create(&thread, NULL, do_nothing, NULL) != 0) {
+        return tm_transport_no_thread(what, err);
+    }
+    pthread_join(thread, NULL);
+    return TM_OK;
+}
+
+/* ---- transports ---- */
+
 tm_status tm_transport_new(struct tm_transport **out, struct tm_err *err)
 {
     *out = NULL;
+    TM_TRY(tm_transport_room(FILES_MAX, "start the transport", err));
     struct tm_transport *t = tm_calloc(1, sizeof *t);
     if (t == NULL) {
         return tm_err_set(err, TM_E_NOMEM, NULL, "start the transport", NULL, "out of memory");
     }
+    hold_signals();
     t->zmq = czmq_context();
     t->serial = atomic_fetch_add(&serials, 1);
     if (t->zmq == NULL || !zmq_has("curve")) {
@@ -104,6 +190,7 @@ void tm_transport_destroy(struct tm_transport **transport)
     }
     tm_zap_stop(t);
     tm_free(t);
+    let_signals_in();
     *transport = NULL;
 }
 
@@ -163,6 +250,7 @@ tm_status tm_socket_new(struct tm_transport *transport, const struct tm_socket_o
 {
     static const char what[] = "open a socket";
     *out = NULL;
+    TM_TRY(tm_transport_room(SOCKET_FILES, what, err));
     struct tm_socket *s = tm_calloc(1, sizeof *s);
     if (s == NULL) {
         return tm_err_set(err, TM_E_NOMEM, NULL, what, NULL, "out of memory");

@@ -35,6 +35,13 @@ struct tm_socket {
 
 /* Ends the ZAP thread, if there is one. */
 void tm_zap_stop(struct tm_transport *transport);
+/* TM_OK when so many more files and one more thread can be had now. CZMQ asserts that it got a file
+ * and waits for ever for a thread that could not start. */
+tm_status tm_transport_room(unsigned files, const char *what, struct tm_err *err);
+/* Says that no thread could be started. */
+tm_status tm_transport_no_thread(const char *what, struct tm_err *err);
+/* zmq_poll; SIGINT and SIGTERM, which are held back while the thread has a transport, end it. */
+int tm_transport_poll(zmq_pollitem_t *items, int count, long timeout_ms);
 /* err from errno of libzmq. */
 tm_status tm_transport_fail(struct tm_err *err, const char *where, const char *what);
 

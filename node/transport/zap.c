@@ -10,6 +10,7 @@
 #include "crypto/digest.h"
 #include "node/transport/transport_private.h"
 
+#define ZAP_FILES 8
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 #define FRAMES_MAX 8 /* version, request, domain, address, identity, mechanism, key; one more */
 #define FRAME_BYTES_MAX 256
@@ -193,6 +194,7 @@ tm_status tm_zap_start(struct tm_transport *transport, const struct tm_zap_optio
 {
     static const char what[] = "start the ZAP handler";
     TM_ASSERT(transport->zap == NULL);
+    TM_TRY(tm_transport_room(ZAP_FILES, what, err)); /* its socket and its thread */
     struct tm_zap *zap = tm_calloc(1, sizeof *zap);
     if (zap == NULL) {
         return tm_err_set(err, TM_E_NOMEM, NULL, what, NULL, "out of memory");
