@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# Walks over failures: docs/internals/faults.md. The injector needs ptrace and the registers of
+# x86-64; a sanitizer would take its signals for its own.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 AND NOT TMILL_ASAN AND NOT TMILL_TSAN)
+  add_executable(injector ${CMAKE_SOURCE_DIR}/tests/fault/injector_main.c)
+  set_target_properties(injector PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(injector PRIVATE tm_base)
+
+  # Each walk draws its points anew every day; the seed is printed.
+  add_test(NAME fault.syscalls WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMAND sh tests/judges/python.sh -B tests/fault/syscalls.py --points 100)
+  set_tests_properties(fault.syscalls PROPERTIES LABELS fault TIMEOUT 900 RUN_SERIAL TRUE
+    ENVIRONMENT "TMILL_BIN=${CMAKE_BINARY_DIR}/bin")
+endif()
