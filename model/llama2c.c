@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/num.h"
 #include "model/gguf_meta.h"
+#include "model/llama2c_vocab.h"
 
 static const char what_failed[] = "cannot read the llama2.c file";
 static const char hint_again[] = "fetch the file again";
@@ -238,59 +239,81 @@ static tm_status put_number(struct tm_buf *out, const char *key, uint32_t value)
     return tm_buf_put_u32(out, value);
 }
 
-/* The config as llama.cpp wants it, in the form of docs/formats/gguf-metadata.md. */
-static tm_status put_metadata(struct tm_buf *out, const struct config *c)
+#define CONFIG_PAIRS 10
+
+/* The config as llama.cpp wants it. */
+static tm_status put_config(struct tm_buf *out, const struct config *c)
 {
     const struct {
         const char *key;
         uint32_t value;
-    } numbers[] = {{"llama.context_length", c->context},
-                   {"llama.embedding_length", c->dim},
-                   {"llama.block_count", c->layers},
-                   {"llama.feed_forward_length", c->hidden},
-                   {"llama.attention.head_count", c->heads},
-                   {"llama.attention.head_count_kv", c->kv_heads},
-                   {"llama.rope.dimension_count", c->dim / c->heads},
-                   {"llama.vocab_size", c->vocab}};
-    const size_t count = sizeof numbers / sizeof numbers[0];
-    TM_TRY(tm_buf_put_u64(out, count + 2));
+    } numbers[CONFIG_PAIRS - 2] = {{"llama.context_length", c->context},
+                                   {"llama.embedding_length", c->dim},
+                                   {"llama.block_count", c->layers},
+                                   {"llama.feed_forward_length", c->hidden},
+                                   {"llama.attention.head_count", c->heads},
+                                   {"llama.attention.head_count_kv", c->kv_heads},
+                                   {"llama.rope.dimension_count", c->dim / c->heads},
+                                   {"llama.vocab_size", c->vocab}};
     TM_TRY(put_key(out, "general.architecture", TM_GGUF_STRING));
     TM_TRY(tm_buf_put_u64(out, 5));
     TM_TRY(tm_buf_put_str(out, "llama"));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < CONFIG_PAIRS - 2; i++) {
         TM_TRY(put_number(out, numbers[i].key, numbers[i].value));
     }
     TM_TRY(put_key(out, "llama.attention.layer_norm_rms_epsilon", TM_GGUF_F32));
     return tm_buf_put_u32(out, tm_f32_bits(NORM_EPSILON));
 }
 
-static tm_status attach_metadata(struct tm_sources *sources, const struct config *config,
-                                 struct tm_err *err)
-{
-    struct tm_buf blob;
-    tm_buf_init(&blob, 4096);
-    tm_status status = tm_sources_fail(put_metadata(&blob, config), "gguf-metadata", err);
-    if (status == TM_OK) {
-        status = tm_sources_attach_bytes(sources, "gguf-metadata", tm_buf_view(&blob), err);
-    }
-    tm_buf_deinit(&blob);
-    if (status == TM_OK) {
-        status = tm_sources_fail(tm_inventory_set_arch(&sources->inventory, tm_view_str("llama")),
-                                 NULL, err);
-    }
-    return status;
-}
-
-/* The name under which run.c looks for the tokenizer. */
-static tm_status attach_tokenizer(struct tm_sources *sources, const char *model, struct tm_err *err)
+/* Attaches the file under whose name run.c looks for the tokenizer, if it is there, and appends its
+ * pairs; *pairs stays 0 when there is none or it belongs to another model. */
+static tm_status put_tokenizer(struct tm_sources *sources, const char *model,
+                               const struct config *config, struct tm_buf *out, uint32_t *pairs,
+                               struct tm_err *err)
 {
     static const char name[] = "tokenizer.bin";
     char folder[TM_PATH_MAX], path[TM_PATH_MAX];
+    struct tm_buf text;
     if (tm_path_dir(folder, model) != TM_OK || tm_path_join(path, folder, name) != TM_OK ||
         !tm_path_exists(path) || tm_path_is_dir(path)) {
         return TM_OK;
     }
-    return tm_sources_attach_file(sources, path, name, err);
+    TM_TRY(tm_sources_attach_file(sources, path, name, err));
+    tm_buf_init(&text, TM_ATTACHMENT_MAX);
+    tm_status status =
+        tm_sources_read_attachment(sources, sources->inventory.attachment_count - 1, &text, err);
+    if (status == TM_OK) {
+        status = tm_llama2c_vocab_put(tm_buf_view(&text), config->vocab, out);
+        *pairs = status == TM_OK ? TM_LLAMA2C_VOCAB_PAIRS : 0;
+        if (status == TM_E_MALFORMED) {
+            status = tm_inventory_warn(&sources->inventory,
+                                       "%s is not the tokenizer of these %lu tokens: an export to "
+                                       "GGUF will have none",
+                                       name, (unsigned long)config->vocab);
+        }
+        status = tm_sources_fail(status, path, err);
+    }
+    tm_buf_deinit(&text);
+    return status;
+}
+
+/* The config and the tokenizer in the form of docs/formats/gguf-metadata.md. */
+static tm_status attach_metadata(struct tm_sources *sources, const char *model,
+                                 const struct config *config, struct tm_err *err)
+{
+    static const char name[] = "gguf-metadata";
+    struct tm_buf blob;
+    uint32_t pairs = 0;
+    tm_buf_init(&blob, TM_ATTACHMENT_MAX);
+    tm_status status = tm_sources_fail(tm_buf_put_u64(&blob, CONFIG_PAIRS), name, err);
+    TM_TRY_GOTO(status, done);
+    TM_TRY_GOTO(tm_sources_fail(put_config(&blob, config), name, err), done);
+    TM_TRY_GOTO(put_tokenizer(sources, model, config, &blob, &pairs, err), done);
+    tm_set_u64(blob.data, CONFIG_PAIRS + pairs);
+    status = tm_sources_attach_bytes(sources, name, tm_buf_view(&blob), err);
+done:
+    tm_buf_deinit(&blob);
+    return status;
 }
 
 tm_status tm_llama2c_open(struct tm_sources *sources, uint32_t file, struct tm_err *err)
@@ -304,6 +327,7 @@ tm_status tm_llama2c_open(struct tm_sources *sources, uint32_t file, struct tm_e
     sources->inventory.format = TM_FORMAT_LLAMA2C;
     TM_TRY(tm_file_read_at(in, 0, head, take, err));
     TM_TRY(parse(tm_view_of(head, take), &options, &sources->inventory, &config, err));
-    TM_TRY(attach_metadata(sources, &config, err));
-    return attach_tokenizer(sources, options.path, err);
+    TM_TRY(tm_sources_fail(tm_inventory_set_arch(&sources->inventory, tm_view_str("llama")),
+                           options.path, err));
+    return attach_metadata(sources, options.path, &config, err);
 }

@@ -32,8 +32,8 @@ struct tm_llama2c_options {
 };
 tm_status tm_llama2c_parse(struct tm_view head, const struct tm_llama2c_options *options,
                            struct tm_inventory *inventory, struct tm_err *err) TM_MUST_USE;
-/* Reads an open file and attaches its config as "gguf-metadata", so that an export to GGUF is a
- * whole Llama, and a tokenizer.bin beside it. Not sealed. */
+/* Reads an open file. Attaches a tokenizer.bin beside it, and config and tokenizer as
+ * "gguf-metadata", so that an export to GGUF is a whole Llama. Not sealed. */
 tm_status tm_llama2c_open(struct tm_sources *sources, uint32_t file,
                           struct tm_err *err) TM_MUST_USE;
 

@@ -145,6 +145,9 @@ START_TEST(what_travels_along)
     size_t tokens = tm_inventory_attachment(inventory, "tokenizer.bin");
     ck_assert_uint_eq(inventory->attachment_count, 2);
     ck_assert_uint_eq(inventory->attachments[tokens].bytes, 6);
+    ck_assert_uint_eq(inventory->warning_count, 1); /* six bytes are not sixteen tokens */
+    ck_assert_ptr_nonnull(strstr(inventory->warnings[0], "not the tokenizer of these 16 tokens"));
+    ck_assert_uint_eq(inventory->token_count, 0);
     tm_buf_init(&blob, 4096);
     ck_assert_int_eq(tm_checkpoint_attachment(checkpoint,
                                               tm_inventory_attachment(inventory, "gguf-metadata"),
@@ -240,6 +243,7 @@ START_TEST(no_memory_is_an_error)
     struct test_dir dir = test_dir_make();
     struct tm_buf buf;
     make_v0(&buf, true);
+    test_put_text(&dir, "tokenizer.bin", "tokens");
     const char *path = test_put_buf(&dir, "m.bin", &buf);
     tm_buf_deinit(&buf);
     uint64_t before = tm_mem_live_blocks();

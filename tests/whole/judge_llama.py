@@ -93,6 +93,20 @@ class Llama(Whole):
         if stories:  # SmolLM2 is Q4_1, which leaves a safetensors as F32: other roundings
             self.assert_same_words(last, first)
 
+    @unittest.skipUnless(os.path.exists(STORIES), "the shared data are not here")
+    def test_a_llama2c_file_leaves_as_a_model_that_speaks(self):
+        """The same model, that others converted: the same vocabulary and the same words."""
+        folder = os.path.dirname(STORIES)
+        for name, new in (("stories260K.bin", "model.bin"), ("tok512.bin", "tokenizer.bin")):
+            self.put(new, self.read(os.path.join(folder, name)))
+        package, _ = self.compress(self.path("model.bin"), recipe=self.keep())
+        ours = self.export(package, "ours.gguf")
+        got, want = GGUFReader(ours).fields, GGUFReader(STORIES).fields
+        for key in ("tokens", "scores", "token_type", "model", "bos_token_id", "eos_token_id"):
+            self.assertEqual(got[f"tokenizer.ggml.{key}"].contents(),
+                             want[f"tokenizer.ggml.{key}"].contents(), key)
+        self.assert_same_words(self.say(ours), self.say(STORIES))
+
     def quantise(self, source, out, kind, *options):
         result = subprocess.run(
             [os.path.join(os.path.dirname(self.llama), "llama-quantize"), *options, source,

@@ -100,6 +100,33 @@ class Llama2c(Whole):
         names = {a["file"]: a["bytes"] for a in self.data_of("inspect", path)["attachments"]}
         self.assertEqual(names["tokenizer.bin"], 10)
 
+    def test_a_tokenizer_beside_it_becomes_the_vocabulary_of_the_gguf(self):
+        from gguf import GGUFReader
+        texts = ["<unk>", "\n<s>\n", "\n</s>\n"] + [f"<0x{i:02X}>" for i in range(10)]
+        texts += [" ", " the", "é", "a b"] + [f"t{i}" for i in range(CONFIG["vocab"] - 17)]
+        raw = [text.encode() for text in texts]
+        tokens = struct.pack("<i", max(map(len, raw))) + b"".join(
+            struct.pack("<fi", -float(i), len(text)) + text for i, text in enumerate(raw))
+        tables = model(False)
+        path = self.put("model.bin", version_0(tables, False))
+        keep = self.put("keep.toml", KEEP)
+        for data, there in ((tokens, True), (tokens[:-1], False), (tokens[4:], False)):
+            self.put("tokenizer.bin", data)
+            result = self.ok("inspect", path, "--json")
+            self.assertEqual(result.data["tokens"], CONFIG["vocab"] if there else 0)
+            said = " ".join(result.json["warnings"])
+            self.assertEqual("not the tokenizer" in said, not there, said)
+            package, _ = self.compress(path, recipe=keep)
+            fields = GGUFReader(self.export(package, "out.gguf")).fields
+            self.assertEqual("tokenizer.ggml.tokens" in fields, there)
+            if there:
+                wanted = ["<unk>", "<s>", "</s>"] + [t.replace(" ", "\u2581") for t in texts[3:]]
+                self.assertEqual(fields["tokenizer.ggml.tokens"].contents(), wanted)
+                self.assertEqual(fields["tokenizer.ggml.scores"].contents(),
+                                 [-float(i) for i in range(len(texts))])
+                self.assertEqual(fields["tokenizer.ggml.token_type"].contents(),
+                                 [2, 3, 3] + [6] * 10 + [1] * (len(texts) - 13))
+
     def test_what_is_refused(self):
         tables = model(False)
         whole = version_0(tables, False)
