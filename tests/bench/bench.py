@@ -340,4 +340,5 @@ def main():
             )
 
 
-main()
+if __name__ == "__main__":
+    main()
