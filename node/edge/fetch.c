@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/num.h"
+#include "node/edge/http_head.h"
 
 #define TRIES 3
 #define REDIRECTS_MAX 5L
@@ -127,31 +127,18 @@ uint64_t tm_source_received(const struct tm_source *source)
     return source->received;
 }
 
-/* "Content-Range: bytes 100-199/1000" must begin where we asked: RFC 9110, 14.4. A status line
- * starts the header of another answer, after a redirect. */
+/* A range must begin where we asked. */
 static size_t on_header(char *data, size_t size, size_t count, void *context)
 {
-    static const char name[] = "content-range:";
     struct transfer *t = context;
-    const char *at = data, *end = data + size * count;
+    struct tm_view line = tm_view_of(data, size * count);
+    bool known = false;
     uint64_t start = 0;
-    if (size * count > 5 && memcmp(data, "HTTP/", 5) == 0) {
+    if (tm_http_is_status_line(line)) {
         t->ranged = false;
+    } else if (tm_http_content_range(line, &known, &start)) {
+        t->ranged = known && start == t->start;
     }
-    if ((size_t)(end - at) < sizeof name || strncasecmp(at, name, sizeof name - 1) != 0) {
-        return size * count;
-    }
-    for (at += sizeof name - 1; at < end && *at == ' '; at++) {
-    }
-    if (end - at < 7 || strncasecmp(at, "bytes ", 6) != 0) {
-        return size * count;
-    }
-    const char *digits = at + 6, *stop = digits;
-    while (stop < end && *stop >= '0' && *stop <= '9') {
-        stop++;
-    }
-    t->ranged = tm_parse_u64(tm_view_of(digits, (size_t)(stop - digits)), &start) == TM_OK &&
-                start == t->start;
     return size * count;
 }
 

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # The house's watchman and its own test; the standard library of any Python 3 is enough.
-find_program(TMILL_SYSTEM_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
-if(NOT TMILL_SYSTEM_PYTHON)
-  find_program(TMILL_SYSTEM_PYTHON NAMES python3 REQUIRED)
-endif()
 foreach(script tidy tidy_test)
   add_test(NAME tidy.${script}
     COMMAND ${TMILL_SYSTEM_PYTHON} -B ${CMAKE_SOURCE_DIR}/tests/tidy/${script}.py)
