@@ -85,7 +85,7 @@ if [ "$tier" = quick ]; then
 else
     build asan
     build tsan $THREADED
-    test_build asan -L '^(unit|fuzz)$'
+    test_build asan -L '^(unit|fuzz|mutate)$'
     test_build tsan -R "^unit\\.($(echo $THREADED | tr ' ' '|'))\$"
     test_build release
 fi
