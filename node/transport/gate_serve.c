@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/transport/gate_serve.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +13,8 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/num.h"
+#include "base/os.h"
 #include "node/transport/port.h"
 #include "node/transport/relay.h"
 #include "node/transport/zap.h"
@@ -50,6 +54,24 @@ struct gate {
 
 /* ---- limits ---- */
 
+#ifndef SANITIZED
+/* The first number of /proc/self/statm; 0 when it cannot be read. */
+static uint64_t pages_mapped(void)
+{
+    char text[128];
+    uint64_t pages = 0;
+    int fd = tm_os_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0);
+    ssize_t got = -1;
+    while (fd >= 0 && (got = read(fd, text, sizeof text - 1)) < 0 && errno == EINTR) {
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[got > 0 ? got : 0] = '\0';
+    return tm_parse_u64(tm_view_of(text, strcspn(text, " ")), &pages) == TM_OK ? pages : 0;
+}
+#endif
+
 /* What is mapped now, and memory_bytes more. Sanitizers map terabytes: no limit there. */
 static tm_status limit_memory(uint64_t memory_bytes)
 {
@@ -57,15 +79,7 @@ static tm_status limit_memory(uint64_t memory_bytes)
     (void)memory_bytes;
     return TM_OK;
 #else
-    uint64_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    int c;
-    while (statm != NULL && (c = fgetc(statm)) >= '0' && c <= '9') {
-        pages = pages * 10 + (uint64_t)(c - '0');
-    }
-    if (statm != NULL) {
-        fclose(statm);
-    }
+    uint64_t pages = pages_mapped();
     uint64_t bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE) + memory_bytes;
     struct rlimit limit = {bytes, bytes};
     return pages > 0 && setrlimit(RLIMIT_AS, &limit) == 0 ? TM_OK : TM_E_LIMIT;

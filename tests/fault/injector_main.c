@@ -14,6 +14,7 @@
  *   call KIND N WHAT     a call was made (counting)
  *   masked KIND N WHAT   the same by a thread that blocks SIGINT and SIGTERM: never EINTR
  *   hit KIND N WHAT      it failed
+ *   total KIND N         so many calls of the kind there were in the end
  *   end exit CODE        how PROGRAM ended; or: end signal NUMBER
  * WHAT is the path, the file behind the descriptor, or empty. The exit code is that of PROGRAM. */
 #include <elf.h>
@@ -408,6 +409,10 @@ static int watch(pid_t main_pid)
             ptrace(PTRACE_CONT, pid, NULL, number);
         } else if (pid == main_pid) {
             code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+            if (options.kind < KINDS) {
+                fprintf(options.log, "total\t%s\t%llu\n", kinds[options.kind].name,
+                        (unsigned long long)counts[options.kind]);
+            }
             fprintf(options.log, "end\t%s\t%d\n", WIFEXITED(state) ? "exit" : "signal",
                     WIFEXITED(state) ? WEXITSTATUS(state) : WTERMSIG(state));
             fflush(options.log);
