@@ -174,6 +174,17 @@ static void log_failure(struct node *n, const struct tm_worker_event *event)
     }
 }
 
+/* What the coordinator promised to keep: tests/power holds it to this record. */
+static void log_receipt(struct node *n, const struct tm_msg_receipt *receipt)
+{
+    char leaf[TM_DIGEST_TEXT];
+    if (receipt->verdict != TM_RECEIPT_REJECTED) {
+        TM_EVENT(n->options->sink, TM_LEVEL_DEBUG, "unit.acknowledged",
+                 {.key = "unit", .number = receipt->unit},
+                 {.key = "leaf", .text = tm_digest_hex(&receipt->leaf, leaf)});
+    }
+}
+
 static tm_status on_message(struct node *n, const struct tm_msg *msg, struct tm_err *err)
 {
     n->heard = n->ever_heard = true;
@@ -187,6 +198,9 @@ static tm_status on_message(struct node *n, const struct tm_msg *msg, struct tm_
         if (measure(n, &msg->welcome)) {
             (void)!send_hello(n);
         }
+    }
+    if (msg->type == TM_MSG_RECEIPT) {
+        log_receipt(n, &msg->receipt);
     }
     bool bye = msg->type == TM_MSG_BYE;
     struct tm_worker_event event = {.type = TM_WEV_MESSAGE, .msg = msg};
