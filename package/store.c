@@ -23,6 +23,7 @@ struct object {
     struct tm_digest id;
     uint64_t bytes;
     uint32_t older, newer; /* NONE at the ends; in the free list: newer is the next free one */
+    bool seen_whole;       /* written or read by us; one that was found may be torn */
 };
 
 struct tm_store {
@@ -87,6 +88,8 @@ static tm_status index_add(struct tm_store *s, const struct tm_digest *id, uint6
 {
     uint64_t known;
     if (tm_digest_map_get(&s->map, id, &known)) {
+        s->bytes += bytes - s->objects[known].bytes;
+        s->objects[known].bytes = bytes;
         unlink_object(s, (uint32_t)known);
         link_newest(s, (uint32_t)known);
         return TM_OK;
@@ -480,6 +483,30 @@ static tm_status write_object(struct tm_store *s, const struct tm_digest *id, st
     return status;
 }
 
+/* Whether a put need not write: the object is there and whole. A power cut leaves names of objects
+ * whose bytes never reached the disk, so one that was found in the folder is read first (which
+ * removes it when it is torn). */
+static tm_status is_there(struct tm_store *s, const struct tm_digest *id, struct tm_view data,
+                          bool *there, struct tm_err *err)
+{
+    uint64_t at;
+    struct tm_buf found;
+    TM_TRY(lock_indexed(s, err));
+    *there = tm_digest_map_get(&s->map, id, &at);
+    bool seen = *there && s->objects[at].seen_whole;
+    pthread_mutex_unlock(&s->lock);
+    if (!*there || seen) {
+        return TM_OK;
+    }
+    tm_buf_init(&found, data.bytes);
+    tm_status status = tm_store_get(s, id, &found, NULL);
+    tm_buf_deinit(&found);
+    *there = status == TM_OK;
+    return status != TM_E_NOMEM
+               ? TM_OK
+               : tm_err_set(err, status, s->dir, "cannot store an object", NULL, "out of memory");
+}
+
 tm_status tm_store_put(struct tm_store *store, const struct tm_digest *id, struct tm_view data,
                        struct tm_err *err)
 {
@@ -495,20 +522,24 @@ tm_status tm_store_put(struct tm_store *store, const struct tm_digest *id, struc
             err, TM_E_LIMIT, store->dir, "cannot store an object", "raise the limit of the store",
             "it has %zu bytes, the store may hold %" PRIu64, data.bytes, store->limit_bytes);
     }
-    uint64_t at, number;
-    TM_TRY(lock_indexed(store, err));
-    bool has = tm_digest_map_get(&store->map, id, &at);
-    if (!has && store->limit_bytes > 0) {
-        make_room(store, data.bytes);
-    }
-    number = store->temp_next++;
-    pthread_mutex_unlock(&store->lock);
-    if (has) {
+    bool there;
+    TM_TRY(is_there(store, id, data, &there, err));
+    if (there) {
         return TM_OK;
     }
+    TM_TRY(lock_indexed(store, err));
+    if (store->limit_bytes > 0) {
+        make_room(store, data.bytes);
+    }
+    uint64_t number = store->temp_next++;
+    pthread_mutex_unlock(&store->lock);
     TM_TRY(write_object(store, id, data, number, err));
     pthread_mutex_lock(&store->lock);
     tm_status status = index_add(store, id, data.bytes);
+    uint64_t at;
+    if (status == TM_OK && tm_digest_map_get(&store->map, id, &at)) {
+        store->objects[at].seen_whole = true;
+    }
     if (store->limit_bytes > 0) {
         make_room(store, 0); /* several threads may have made room for one object each */
     }
@@ -535,6 +566,7 @@ static void note_use(struct tm_store *s, const struct tm_digest *id, const char 
     } else if (tm_digest_map_get(&s->map, id, &at)) {
         unlink_object(s, (uint32_t)at);
         link_newest(s, (uint32_t)at);
+        s->objects[at].seen_whole = true;
     }
     pthread_mutex_unlock(&s->lock);
     if (there && s->limit_bytes > 0) {

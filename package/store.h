@@ -24,7 +24,8 @@ tm_status tm_store_open(const struct tm_store_options *options, struct tm_store 
                         struct tm_err *err) TM_MUST_USE;
 void tm_store_close(struct tm_store **store);
 bool tm_store_has(struct tm_store *store, const struct tm_digest *id);
-/* TM_E_VERIFY when data does not hash to id. Putting an object that is there is TM_OK. */
+/* TM_E_VERIFY when data does not hash to id. Putting an object that is there is TM_OK; one that is
+ * there but torn (by a power cut) is replaced. */
 tm_status tm_store_put(struct tm_store *store, const struct tm_digest *id, struct tm_view data,
                        struct tm_err *err) TM_MUST_USE;
 /* Appends to out. TM_E_NOT_FOUND when absent; TM_E_VERIFY when rotten (and removed). */

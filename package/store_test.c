@@ -160,6 +160,29 @@ START_TEST(test_rotten_object_is_removed)
 }
 END_TEST
 
+/* After a power cut the names of objects may be there without their bytes. */
+START_TEST(test_torn_object_is_put_again)
+{
+    char path[200];
+    const off_t torn[] = {0, 1, 99, 101}; /* bytes; the whole object has 100 */
+    for (size_t i = 0; i < sizeof torn / sizeof torn[0]; i++) {
+        struct tm_store *store = open_store(TM_STORE_PLAIN, false, 0);
+        ck_assert_int_eq(put(store, 1), TM_OK);
+        ck_assert_int_eq(put(store, 2), TM_OK);
+        tm_store_close(&store);
+        path_of(1, path, sizeof path);
+        ck_assert_int_eq(truncate(path, torn[i]), 0);
+        store = open_store(TM_STORE_PLAIN, false, 0);
+        ck_assert_int_eq(put(store, 1), TM_OK);
+        ck_assert_int_eq(put(store, 2), TM_OK);
+        ck_assert_int_eq(get(store, 1), TM_OK);
+        ck_assert_int_eq(get(store, 2), TM_OK);
+        ck_assert_uint_eq(tm_store_bytes(store), 200);
+        tm_store_close(&store);
+    }
+}
+END_TEST
+
 START_TEST(test_least_recently_used_goes_first)
 {
     struct tm_store *store = open_store(TM_STORE_PLAIN, false, 350);
@@ -317,6 +340,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_put_get_remove);
     tcase_add_test(tc, test_kinds_and_wrong_hash);
     tcase_add_test(tc, test_rotten_object_is_removed);
+    tcase_add_test(tc, test_torn_object_is_put_again);
     tcase_add_test(tc, test_least_recently_used_goes_first);
     tcase_add_test(tc, test_leftovers_are_cleaned);
     tcase_add_test(tc, test_failed_write_leaves_nothing);
