@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -332,6 +333,15 @@ static tm_status check_target(const struct tm_file_out *file, struct tm_err *err
     return TM_OK;
 }
 
+/* The lock says that the file has a writer (base/leftover.h). False when somebody who tidies up
+ * took it away before it was locked. */
+static bool claim(int fd)
+{
+    struct stat st;
+    (void)flock(fd, LOCK_EX | LOCK_NB);
+    return fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
 static tm_status open_temp(struct tm_file_out *file, unsigned mode, struct tm_err *err)
 {
     file->slot = slot_take();
@@ -345,10 +355,13 @@ static tm_status open_temp(struct tm_file_out *file, unsigned mode, struct tm_er
         slot_set(file->slot, file->place.fd, file->temp);
         file->fd = openat(file->place.fd, file->temp,
                           O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-        if (file->fd >= 0) {
+        if (file->fd >= 0 && claim(file->fd)) {
             return TM_OK;
         }
-        if (errno != EEXIST && errno != EINTR) {
+        if (file->fd >= 0) {
+            close(file->fd);
+            file->fd = -1;
+        } else if (errno != EEXIST && errno != EINTR) {
             break;
         }
     }

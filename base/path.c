@@ -21,11 +21,20 @@
 
 /* ---- folders ---- */
 
+/* Makes the name of a new folder last: what is written into it is synced by its writer, who does
+ * not know that the folder is new. A parent that we may not read is not ours to sync. */
+static tm_status sync_parent(const char *path, struct tm_err *err)
+{
+    char parent[TM_PATH_MAX];
+    TM_TRY(tm_path_dir(parent, path));
+    return access(parent, R_OK) == 0 ? tm_dir_sync(parent, err) : TM_OK;
+}
+
 static tm_status make_one(const char *path, unsigned mode, struct tm_err *err)
 {
     static const char what[] = "cannot make the folder";
     if (mkdir(path, mode) == 0) {
-        return TM_OK;
+        return sync_parent(path, err);
     }
     int code = errno;
     struct stat st;

@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/leftover.h"
 #include "base/os.h"
 #include "base/utf8.h"
 #include "crypto/digest.h"
+#include "crypto/identity.h"
 
 #define FORMAT_TEXT "tensormill-key-1"
 
@@ -204,35 +208,75 @@ static int write_all(int fd, struct tm_view text)
     return tm_os_fsync(fd);
 }
 
+static tm_status exists_already(const char *path, struct tm_err *err)
+{
+    return tm_err_set(err, TM_E_REFUSED, path, "cannot write the key file",
+                      "choose another name, or move the old key away yourself",
+                      "the file exists, and a key is never overwritten");
+}
+
+/* Gives the file its name unless something has it; 0 or -1 and errno. */
+static int name_new(const char *temp, const char *path)
+{
+    if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return -1;
+    }
+    /* A file system without that flag. */
+    if (link(temp, path) != 0) {
+        return -1;
+    }
+    (void)unlink(temp);
+    return 0;
+}
+
+/* The temporary file's text and mode are synced before the name appears: a key is whole or absent,
+ * whatever happens. */
+static tm_status write_temp(int fd, struct tm_view text, const char *temp, const char *path,
+                            struct tm_err *err)
+{
+    (void)tm_os_flock(fd, LOCK_EX | LOCK_NB); /* it has a writer: base/leftover.h */
+    if (write_all(fd, text) != 0 || name_new(temp, path) != 0) {
+        return errno == EEXIST ? exists_already(path, err)
+                               : io_error(err, path, "cannot write the key file");
+    }
+    return TM_OK;
+}
+
 static tm_status write_new(const char *path, struct tm_view text, struct tm_err *err)
 {
-    int fd = tm_os_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST) {
-        return tm_err_set(err, TM_E_REFUSED, path, "cannot write the key file",
-                          "choose another name, or move the old key away yourself",
-                          "the file exists, and a key is never overwritten");
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    char temp[TM_PATH_MAX], dir[TM_PATH_MAX], random[7] = "";
+    uint8_t bytes[6];
+    if (tm_path_exists(path) || tm_path_is_link(path)) {
+        return exists_already(path, err);
     }
+    tm_random_bytes(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        random[i] = letters[bytes[i] % (sizeof letters - 1)];
+    }
+    int n = snprintf(temp, sizeof temp, "%s.tmp-%s", path, random);
+    if (n < 0 || (size_t)n >= sizeof temp) {
+        return tm_err_set_os(err, ENAMETOOLONG, path, "cannot write the key file");
+    }
+    tm_leftover_remove(path);
+    int fd = tm_os_open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return io_error(err, path, "cannot make the key file");
     }
-    tm_status status = TM_OK;
-    if (write_all(fd, text) != 0) {
-        status = io_error(err, path, "cannot write the key file");
+    tm_status status = write_temp(fd, text, temp, path, err);
+    if (status != TM_OK) {
+        unlink(temp);
     }
     if (tm_os_close(fd) != 0 && status == TM_OK) {
         status = io_error(err, path, "cannot write the key file");
     }
-    char dir[TM_PATH_MAX];
     if (status == TM_OK) {
         status = tm_path_dir(dir, path);
     }
-    if (status == TM_OK) {
-        status = tm_dir_sync(dir, err);
-    }
-    if (status != TM_OK) {
-        unlink(path);
-    }
-    return status;
+    return status == TM_OK ? tm_dir_sync(dir, err) : status;
 }
 
 tm_status tm_keyfile_save(const struct tm_keyfile *file, const char *path, struct tm_err *err)

@@ -173,7 +173,8 @@ static tm_status open_all(struct tm_device *d, const char *dir, struct tm_err *e
         TM_TRY(tm_device_clean(d, err));
     }
     struct tm_store_options options = {.dir = dir, .kind = TM_STORE_LEAF};
-    return tm_store_open(&options, &d->chunks, err);
+    TM_TRY(tm_store_open(&options, &d->chunks, err));
+    return d->writer ? tm_device_drop_known_objects(d, err) : TM_OK;
 }
 
 tm_status tm_device_open(const char *dir, bool writer, struct tm_device **out, struct tm_err *err)
@@ -485,6 +486,8 @@ tm_status tm_device_raise_index_floor(struct tm_device *device, const struct tm_
     if (!tm_path_is_dir_in(device->root, folder)) {
         TM_TRY(tm_dir_make_in(device->root, folder, 0755, err));
         TM_TRY(tm_dir_sync_in(device->root, device->dir, err));
+    } else {
+        TM_TRY(clean_temporaries(device, folder, err));
     }
     return tm_device_write_number(device, path, version, err);
 }

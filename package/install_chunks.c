@@ -91,6 +91,30 @@ static tm_status ensure_index(struct tm_device *d, struct tm_err *err)
     return TM_OK;
 }
 
+static tm_status drop_known(struct tm_device *d, const struct tm_package *package,
+                            struct tm_err *err)
+{
+    const struct tm_pkg_meta *m = tm_package_meta(package);
+    for (uint32_t i = 0; i < m->chunk_count; i++) {
+        if (tm_store_has(d->chunks, &m->chunks[i].leaf)) {
+            TM_TRY(tm_store_remove(d->chunks, &m->chunks[i].leaf, err));
+        }
+    }
+    return TM_OK;
+}
+
+tm_status tm_device_drop_known_objects(struct tm_device *device, struct tm_err *err)
+{
+    if (tm_store_count(device->chunks) == 0) {
+        return TM_OK;
+    }
+    TM_TRY(ensure_index(device, err));
+    for (size_t i = 0; i < device->package_count; i++) {
+        TM_TRY(drop_known(device, device->packages[i], err));
+    }
+    return TM_OK;
+}
+
 static tm_status not_here(const struct tm_device *d, const struct tm_digest *leaf,
                           struct tm_err *err)
 {

@@ -48,6 +48,9 @@ tm_status tm_device_clean(struct tm_device *device, struct tm_err *err) TM_MUST_
 
 /* ---- install_chunks.c ---- */
 
+/* Removes objects that an installed package holds too: an install that was cut short after its
+ * commit left them. */
+tm_status tm_device_drop_known_objects(struct tm_device *device, struct tm_err *err) TM_MUST_USE;
 /* Closes the installed packages; the next look-up opens those that are there then. */
 void tm_device_forget_packages(struct tm_device *device);
 

@@ -440,6 +440,31 @@ static void check_after_crash(void)
     tm_dir_list_free(&list);
 }
 
+/* An install that was cut short after its commit leaves chunks that the package holds. */
+START_TEST(test_needless_objects_are_removed)
+{
+    char path[TM_PATH_MAX], hex[TM_DIGEST_TEXT];
+    fetch(device, &v1);
+    ck_assert_int_eq(install(device, &v1, 1), TM_OK);
+    for (uint32_t i = 0; i < SAMPLE_CHUNKS; i++) {
+        ck_assert_int_eq(tm_store_put(tm_device_chunks(device), &v1.s.meta.chunks[i].leaf,
+                                      tm_view_of(v1.s.data[i], v1.s.bytes[i]), &err),
+                         TM_OK);
+    }
+    int wanted = fetch(device, &v2); /* of an update that goes on later */
+    ck_assert_int_gt(wanted, 0);
+    tm_digest_hex(&v1.s.meta.chunks[0].leaf, hex);
+    snprintf(path, sizeof path, "%s/objects/%.2s/%s", root, hex, hex);
+    tm_device_close(&device);
+    ck_assert_int_eq(truncate(path, 0), 0); /* by a power cut */
+    ck_assert_int_eq(tm_device_open(root, true, &device, &err), TM_OK);
+    ck_assert_uint_eq(tm_store_count(tm_device_chunks(device)), (uint64_t)wanted);
+    ck_assert_int_eq(fetch(device, &v2), 0);
+    ck_assert_int_eq(install(device, &v2, 2), TM_OK);
+    ck_assert_uint_eq(tm_store_count(tm_device_chunks(device)), 0);
+}
+END_TEST
+
 #define NO_TRACER 99
 
 /* Runs the update and kills it at its k-th stop at a system call; true when it ended before. */
@@ -554,6 +579,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_index_floor);
     tcase_add_test(tc, test_damaged_state_is_named);
     tcase_add_test(tc, test_memory_failures);
+    tcase_add_test(tc, test_needless_objects_are_removed);
     tcase_add_test(tc, test_killed_at_every_call);
     tcase_add_test(tc, test_killed_at_random_times);
     tcase_add_test(tc, test_full_disk_at_every_size);

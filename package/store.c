@@ -384,6 +384,19 @@ uint64_t tm_store_bytes(struct tm_store *store)
     return bytes;
 }
 
+uint64_t tm_store_count(struct tm_store *store)
+{
+    if (lock_indexed(store, NULL) != TM_OK) {
+        return 0;
+    }
+    uint64_t count = 0;
+    for (uint32_t at = store->oldest; at != NONE; at = store->objects[at].newer) {
+        count++;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return count;
+}
+
 /* A file that the index no longer names; one that stays is found by the next scan. */
 static void unlink_quietly(const struct tm_store *s, const char *path)
 {
@@ -499,12 +512,11 @@ static tm_status is_there(struct tm_store *s, const struct tm_digest *id, struct
         return TM_OK;
     }
     tm_buf_init(&found, data.bytes);
-    tm_status status = tm_store_get(s, id, &found, NULL);
+    tm_status status = tm_store_get(s, id, &found, err);
     tm_buf_deinit(&found);
     *there = status == TM_OK;
-    return status != TM_E_NOMEM
-               ? TM_OK
-               : tm_err_set(err, status, s->dir, "cannot store an object", NULL, "out of memory");
+    bool torn = status == TM_E_NOT_FOUND || status == TM_E_VERIFY || status == TM_E_LIMIT;
+    return torn ? TM_OK : status;
 }
 
 tm_status tm_store_put(struct tm_store *store, const struct tm_digest *id, struct tm_view data,

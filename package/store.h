@@ -36,5 +36,6 @@ tm_status tm_store_remove(struct tm_store *store, const struct tm_digest *id,
 /* Makes everything put so far durable (syncfs-like barrier) when sync is off. */
 tm_status tm_store_barrier(struct tm_store *store, struct tm_err *err) TM_MUST_USE;
 uint64_t tm_store_bytes(struct tm_store *store);
+uint64_t tm_store_count(struct tm_store *store); /* of objects, torn ones too */
 
 #endif

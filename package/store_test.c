@@ -178,6 +178,7 @@ START_TEST(test_torn_object_is_put_again)
         ck_assert_int_eq(get(store, 1), TM_OK);
         ck_assert_int_eq(get(store, 2), TM_OK);
         ck_assert_uint_eq(tm_store_bytes(store), 200);
+        ck_assert_uint_eq(tm_store_count(store), 2);
         tm_store_close(&store);
     }
 }

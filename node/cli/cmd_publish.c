@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/leftover.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/os.h"
@@ -167,6 +168,16 @@ static tm_status make_paths(struct publish *p, struct tm_err *err)
     return tm_path_join(p->index_path, p->repo, "index.json");
 }
 
+/* Of a publish that was killed; the folder is locked. */
+static void remove_leftovers(const struct publish *p)
+{
+    char packages[TM_PATH_MAX];
+    tm_leftover_remove_all(p->repo);
+    if (tm_path_dir(packages, p->target) == TM_OK) {
+        tm_leftover_remove_all(packages);
+    }
+}
+
 static tm_status locked(struct publish *p, const struct tm_identity *owner, struct tm_err *err)
 {
     static const char what[] = "cannot lock the folder";
@@ -176,6 +187,7 @@ static tm_status locked(struct publish *p, const struct tm_identity *owner, stru
         return tm_err_set_os(err, errno, p->repo, what);
     }
     if (tm_os_flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        remove_leftovers(p);
         status = update_index(p, owner, err);
     } else if (errno == EWOULDBLOCK) {
         status = tm_err_set(err, TM_E_REFUSED, p->repo, what, "wait for it to end",

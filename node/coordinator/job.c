@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "base/os.h"
 #include "node/coordinator/job_private.h"
+#include "node/coordinator/job_sweep.h"
 
 /* realpath of an existing path, or of the folder of a new one plus its name. */
 static tm_status absolute(const char *path, bool must_exist, char **out, struct tm_err *err)
@@ -245,6 +246,7 @@ static tm_status prepare(struct tm_job *job, const struct tm_job_options *option
     } else {
         TM_TRY(tm_xdg_dir(TM_XDG_STATE, state, err));
     }
+    tm_job_sweep(state); /* before the free space is asked for */
     TM_TRY(check_space(job, state, err));
     make_id(job, weights);
     return open_state(job, state, weights, err);

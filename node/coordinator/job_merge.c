@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/leftover.h"
 #include "base/mem.h"
 #include "base/progress.h"
 #include "node/coordinator/job_private.h"
@@ -287,6 +288,7 @@ tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool
     }
     TM_TRY_GOTO(fill_meta(job, results, &meta), done);
     TM_TRY_GOTO(fill_ledger(job, results, &ledger, err), done);
+    tm_leftover_remove(job->out_path); /* of a merge that was killed */
     TM_TRY_GOTO(write_package(job, &meta, &ledger, owner, quiet, err), done);
     status = leave_finished(job, err);
 done:

@@ -14,6 +14,7 @@
  * ptrace(2), seccomp(2): a filter makes only the calls of the table stop, so the rest runs at full
  * speed. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/audit.h>
@@ -36,8 +37,9 @@
 
 #define TASKS_MAX 256
 
-/* The first argument of the call: a descriptor that must be of a file or folder, or anything. */
-enum first { FD, ANY };
+/* Whether the call counts: its first argument must be a descriptor of a file or folder (FD), its
+ * third hold O_CREAT (MAKES), or always. */
+enum first { FD, MAKES, ANY };
 
 static const struct {
     unsigned number;
@@ -57,6 +59,7 @@ static const struct {
     {SYS_msync, ANY, "msync"},
     {SYS_ftruncate, FD, "ftruncate"},
     {SYS_fallocate, FD, "fallocate"},
+    {SYS_openat, MAKES, "create"},
     {SYS_renameat, ANY, "rename"},
     {SYS_renameat2, ANY, "rename"},
     {SYS_linkat, ANY, "link"},
@@ -173,7 +176,12 @@ static unsigned call_of(const struct task *t)
     }
     for (unsigned i = 0; i < CALL_COUNT; i++) {
         if (CALLS[i].number == info.seccomp.nr) {
-            bool counts = CALLS[i].first == ANY || is_file(t->pid, (int)info.seccomp.args[0]);
+            bool counts = true;
+            if (CALLS[i].first == FD) {
+                counts = is_file(t->pid, (int)info.seccomp.args[0]);
+            } else if (CALLS[i].first == MAKES) {
+                counts = (info.seccomp.args[2] & O_CREAT) != 0;
+            }
             return counts ? i + 1 : 0;
         }
     }
