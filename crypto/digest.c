@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,7 +17,15 @@ static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *sha256;
 static pthread_key_t context_key;
 static bool context_key_made;
-static _Thread_local EVP_MD_CTX *thread_context;
+
+/* OpenSSL allocates whenever a hash begins. When it cannot, libsodium, which never allocates, makes
+ * the same digest more slowly. */
+struct state {
+    EVP_MD_CTX *openssl; /* NULL: there was no memory for it */
+    bool plain;          /* this hash is libsodium's */
+    crypto_hash_sha256_state sodium;
+};
+static _Thread_local struct state thread_state;
 
 static void context_free(void *context)
 {
@@ -35,7 +44,7 @@ tm_status tm_digest_init(struct tm_err *err)
     if (sha256 == NULL || !context_key_made) {
         return tm_err_set(err, TM_E_INTERNAL, NULL, "cannot start SHA-256",
                           "check the OpenSSL installation (openssl list -digest-algorithms)",
-                          "OpenSSL 3 gives no SHA256 implementation");
+                          "OpenSSL 3 gives no SHA256 implementation, or memory is out");
     }
     return TM_OK;
 }
@@ -47,39 +56,49 @@ static const EVP_MD *algorithm(void)
     return sha256;
 }
 
-static EVP_MD_CTX *context_of_thread(void)
+static struct state *state_of_thread(void)
 {
-    if (thread_context == NULL) {
+    if (thread_state.openssl == NULL) {
         (void)algorithm();
         EVP_MD_CTX *context = EVP_MD_CTX_new();
-        TM_ASSERT(context != NULL);
         /* The key's destructor frees the context when the thread ends. */
-        int failed = pthread_setspecific(context_key, context);
-        TM_ASSERT(failed == 0);
-        thread_context = context;
+        if (context != NULL && pthread_setspecific(context_key, context) != 0) {
+            EVP_MD_CTX_free(context);
+            context = NULL;
+        }
+        thread_state.openssl = context;
     }
-    return thread_context;
+    return &thread_state;
 }
 
-static void start(EVP_MD_CTX *context)
+static void start(struct state *state)
 {
-    int ok = EVP_DigestInit_ex2(context, algorithm(), NULL);
-    TM_ASSERT(ok == 1);
+    state->plain =
+        state->openssl == NULL || EVP_DigestInit_ex2(state->openssl, algorithm(), NULL) != 1;
+    if (state->plain) {
+        crypto_hash_sha256_init(&state->sodium);
+    }
 }
 
-static void update(EVP_MD_CTX *context, const void *data, size_t bytes)
+static void update(struct state *state, const void *data, size_t bytes)
 {
-    if (bytes > 0) {
-        int ok = EVP_DigestUpdate(context, data, bytes);
+    if (bytes > 0 && state->plain) {
+        crypto_hash_sha256_update(&state->sodium, data, bytes);
+    } else if (bytes > 0) {
+        int ok = EVP_DigestUpdate(state->openssl, data, bytes);
         TM_ASSERT(ok == 1);
     }
 }
 
-static struct tm_digest final(EVP_MD_CTX *context)
+static struct tm_digest final(struct state *state)
 {
     struct tm_digest out;
-    int ok = EVP_DigestFinal_ex(context, out.b, NULL);
-    TM_ASSERT(ok == 1);
+    if (state->plain) {
+        crypto_hash_sha256_final(&state->sodium, out.b);
+    } else {
+        int ok = EVP_DigestFinal_ex(state->openssl, out.b, NULL);
+        TM_ASSERT(ok == 1);
+    }
     return out;
 }
 
@@ -87,12 +106,12 @@ static struct tm_digest final(EVP_MD_CTX *context)
 
 struct tm_digest tm_digest_of_parts(const struct tm_view *parts, size_t count)
 {
-    EVP_MD_CTX *context = context_of_thread();
-    start(context);
+    struct state *state = state_of_thread();
+    start(state);
     for (size_t i = 0; i < count; i++) {
-        update(context, parts[i].data, parts[i].bytes);
+        update(state, parts[i].data, parts[i].bytes);
     }
-    return final(context);
+    return final(state);
 }
 
 struct tm_digest tm_digest_of(struct tm_view data)
@@ -171,7 +190,7 @@ tm_status tm_digest_parse(struct tm_view hex, struct tm_digest *out)
 /* ---- streaming ---- */
 
 struct tm_hash {
-    EVP_MD_CTX *context;
+    struct state state;
 };
 
 tm_status tm_hash_new(struct tm_hash **out)
@@ -181,12 +200,8 @@ tm_status tm_hash_new(struct tm_hash **out)
     if (hash == NULL) {
         return TM_E_NOMEM;
     }
-    hash->context = EVP_MD_CTX_new();
-    if (hash->context == NULL) {
-        tm_free(hash);
-        return TM_E_NOMEM;
-    }
-    start(hash->context);
+    hash->state.openssl = EVP_MD_CTX_new();
+    start(&hash->state);
     *out = hash;
     return TM_OK;
 }
@@ -194,7 +209,7 @@ tm_status tm_hash_new(struct tm_hash **out)
 void tm_hash_destroy(struct tm_hash **hash)
 {
     if (*hash != NULL) {
-        EVP_MD_CTX_free((*hash)->context);
+        EVP_MD_CTX_free((*hash)->state.openssl);
         tm_free(*hash);
         *hash = NULL;
     }
@@ -202,12 +217,12 @@ void tm_hash_destroy(struct tm_hash **hash)
 
 void tm_hash_update(struct tm_hash *hash, const void *data, size_t bytes)
 {
-    update(hash->context, data, bytes);
+    update(&hash->state, data, bytes);
 }
 
 struct tm_digest tm_hash_final(struct tm_hash *hash)
 {
-    struct tm_digest out = final(hash->context);
-    start(hash->context);
+    struct tm_digest out = final(&hash->state);
+    start(&hash->state);
     return out;
 }
