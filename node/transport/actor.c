@@ -78,6 +78,32 @@ void *tm_pipe_wait(struct tm_pipe *pipe, int timeout_ms)
 
 /* ---- actors ---- */
 
+/* Two sockets that are one another's peer, without a bound on what waits. */
+static bool make_pipe(zsock_t *ends[2])
+{
+    static atomic_uint serial;
+    char name[40];
+    int unbounded = 0;
+    bool good = true;
+    snprintf(name, sizeof name, "inproc://actor-%u", atomic_fetch_add(&serial, 1));
+    for (int i = 0; i < 2; i++) {
+        ends[i] = zsock_new(ZMQ_PAIR);
+        void *zmq = zsock_resolve(ends[i]);
+        good = good && zmq_setsockopt(zmq, ZMQ_SNDHWM, &unbounded, sizeof unbounded) == 0 &&
+               zmq_setsockopt(zmq, ZMQ_RCVHWM, &unbounded, sizeof unbounded) == 0 &&
+               (i == 0 ? zmq_bind(zmq, name) : zmq_connect(zmq, name)) == 0;
+    }
+    return good;
+}
+
+static tm_status no_actor(struct tm_actor *actor, tm_status status)
+{
+    zsock_destroy(&actor->ends[1]);
+    zsock_destroy(&actor->ends[0]);
+    tm_free(actor);
+    return status;
+}
+
 /* The thread's last word is a NULL pointer. */
 static void *run_actor(void *context)
 {
@@ -116,14 +142,13 @@ tm_status tm_actor_start(struct tm_transport *transport, tm_actor_fn *fn, void *
     }
     actor->fn = fn;
     actor->context = context;
-    actor->ends[0] = zsys_create_pipe(&actor->ends[1]);
+    if (!make_pipe(actor->ends)) { /* zsys_create_pipe would try for ever */
+        return no_actor(actor, tm_transport_fail(err, NULL, what));
+    }
     actor->here.zmq = zsock_resolve(actor->ends[0]);
     actor->there.zmq = zsock_resolve(actor->ends[1]);
     if (!start_thread(actor)) {
-        zsock_destroy(&actor->ends[1]);
-        zsock_destroy(&actor->ends[0]);
-        tm_free(actor);
-        return tm_transport_no_thread(what, err);
+        return no_actor(actor, tm_transport_no_thread(what, err));
     }
     *out = actor;
     return TM_OK;
