@@ -142,7 +142,7 @@ tm_status tm_device_find_chunk(struct tm_device *device, const struct tm_digest 
         status = tm_buf_put(out, chunk.data, chunk.bytes);
         if (status != TM_OK) {
             tm_err_set(err, status, device->dir, "cannot read a chunk", NULL,
-                       "no room for %zu bytes", chunk.bytes);
+                       "out of memory: no room for %zu bytes", chunk.bytes);
         }
     } else if (status == TM_E_VERIFY || status == TM_E_MALFORMED) {
         /* Rotten there: to be fetched like one that was never here. */

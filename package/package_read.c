@@ -136,7 +136,7 @@ static tm_status read_part(struct tm_file_in *file, uint64_t offset, uint64_t by
     tm_status status = tm_buf_extend(out, (size_t)bytes, &at);
     if (status != TM_OK) {
         return tm_err_set(err, status, tm_file_path(file), "cannot read the package", NULL,
-                          "no room for %" PRIu64 " bytes", bytes);
+                          "out of memory: no room for %" PRIu64 " bytes", bytes);
     }
     return tm_file_read_at(file, offset, at, (size_t)bytes, err);
 }

@@ -265,7 +265,8 @@ int tm_program_main(const struct tm_program *program, int argc, char **argv)
     }
     tm_status status = dispatch(program, argc, argv, &command, &err);
     if (status != TM_OK) {
-        if (err.status == TM_OK) {
+        /* Without memory some only return: what err says is then of something that was mended. */
+        if (err.status == TM_OK || (status == TM_E_NOMEM && err.status != status)) {
             (void)tm_err_set(&err, status, command != NULL ? command->name : "", "failed", NULL,
                              "%s", tm_status_text(status));
         }

@@ -66,13 +66,17 @@ static bool is_http(const char *location)
 tm_status tm_source_open(const char *location, const volatile int *stop, struct tm_source **out,
                          struct tm_err *err)
 {
+    char inside[TM_PATH_MAX];
+    bool found = true;
     if (tm_source_is_url(location) && !is_http(location)) {
         return tm_err_set(err, TM_E_USAGE, location, "cannot fetch from there",
                           "give http://, https:// or a folder", "unknown scheme");
     }
-    bool found;
-    TM_TRY(tm_path_find(location, &found, err));
-    if (!tm_source_is_url(location) && !(found && tm_path_is_dir(location))) {
+    if (!tm_source_is_url(location)) {
+        TM_TRY(tm_path_join(inside, location, "."));
+        TM_TRY(tm_path_find(inside, &found, err));
+    }
+    if (!found) {
         return tm_err_set(err, TM_E_NOT_FOUND, location, "cannot fetch from there",
                           "give a URL, or a folder made by tmill publish", "no such folder");
     }
@@ -202,13 +206,15 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
     return source->stop != NULL && *source->stop != 0;
 }
 
-static void set_options(struct tm_source *source, const char *url, const char *range,
-                        struct transfer *t, char *message)
+static CURLcode set_options(struct tm_source *source, const char *url, const char *range,
+                            struct transfer *t, char *message)
 {
     CURL *c = source->curl;
-    curl_easy_reset(c); /* keeps the connection */
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_RANGE, range);
+    curl_easy_reset(c);                                  /* keeps the connection */
+    CURLcode rc = curl_easy_setopt(c, CURLOPT_URL, url); /* these two are copied */
+    if (rc == CURLE_OK) {
+        rc = curl_easy_setopt(c, CURLOPT_RANGE, range);
+    }
     curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -228,6 +234,7 @@ static void set_options(struct tm_source *source, const char *url, const char *r
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, source);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, message);
+    return rc;
 }
 
 static void wait_before_retry(const struct tm_source *source, int attempt)
@@ -349,8 +356,11 @@ static tm_status http_try(struct tm_source *source, struct request *r, bool *aga
         snprintf(range + n, sizeof range - (size_t)n, "%llu",
                  (unsigned long long)(r->offset + r->bytes - 1));
     }
-    set_options(source, r->where, t.start == UINT64_MAX ? NULL : range, &t, message);
-    CURLcode rc = curl_easy_perform(source->curl);
+    const char *wanted = t.start == UINT64_MAX ? NULL : range;
+    CURLcode rc = set_options(source, r->where, wanted, &t, message);
+    if (rc == CURLE_OK) {
+        rc = curl_easy_perform(source->curl);
+    }
     curl_easy_getinfo(source->curl, CURLINFO_RESPONSE_CODE, &t.code);
     return judge(&t, rc, r->where, message, again, err);
 }

@@ -67,13 +67,15 @@ done:
 static tm_status compare_installed(struct pull *p, struct tm_err *err)
 {
     struct tm_installed have;
+    struct tm_err why;
     memset(&have, 0, sizeof have);
-    tm_status status = tm_device_find(p->options->device, p->options->name, &have, NULL);
+    tm_status status = tm_device_find(p->options->device, p->options->name, &have, &why);
     if (status == TM_E_NOT_FOUND) {
         return TM_OK;
     }
     if (status != TM_OK) {
-        return tm_device_find(p->options->device, p->options->name, &have, err);
+        *err = why;
+        return status;
     }
     p->report->previous = have.current;
     if (p->release.counter < have.floor) {
