@@ -217,6 +217,7 @@ static tm_status open_state(struct tm_job *job, const char *state_dir, uint32_t 
     TM_TRY(tm_journal_open(path, false, &job->journal, err));
     if (!job->existed) {
         TM_TRY(write_job(job, block_weights, err));
+        TM_TRY(tm_dir_sync(dir, err)); /* SQLite does so too, and does not look at the result */
     }
     struct tm_store_options store = {.dir = dir, .kind = TM_STORE_LEAF};
     return tm_store_open(&store, &job->chunks, err);
