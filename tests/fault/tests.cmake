@@ -6,9 +6,17 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 AND NOT TMILL_ASAN AND NOT TMILL_TSAN)
   set_target_properties(injector PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(injector PRIVATE tm_base)
 
+  add_library(failing_malloc SHARED ${CMAKE_SOURCE_DIR}/tests/support/failing_malloc.c)
+  set_target_properties(failing_malloc PROPERTIES
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(failing_malloc PRIVATE tm_flags)
+
   # Each walk draws its points anew every day; the seed is printed.
   add_test(NAME fault.syscalls WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
     COMMAND sh tests/judges/python.sh -B tests/fault/syscalls.py --points 100)
-  set_tests_properties(fault.syscalls PROPERTIES LABELS fault TIMEOUT 900 RUN_SERIAL TRUE
+  add_test(NAME fault.mallocs WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMAND sh tests/judges/python.sh -B tests/fault/mallocs.py --points 60)
+  set_tests_properties(fault.syscalls fault.mallocs PROPERTIES
+    LABELS fault TIMEOUT 900 RUN_SERIAL TRUE
     ENVIRONMENT "TMILL_BIN=${CMAKE_BINARY_DIR}/bin")
 endif()
