@@ -137,7 +137,8 @@ static tm_status find_old(struct tm_job *job, const char *journal_path, bool *ke
         return TM_OK;
     }
     memset(&old, 0, sizeof old);
-    tm_status status = tm_journal_open(journal_path, true, &journal, err);
+    /* For writing: a crash may have left a rollback journal that SQLite must play back first. */
+    tm_status status = tm_journal_open(journal_path, false, &journal, err);
     if (status == TM_OK) {
         status = tm_journal_read_job(journal, &old, err);
         tm_journal_close(&journal);
