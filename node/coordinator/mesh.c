@@ -269,9 +269,13 @@ static tm_status run(struct tm_mesh *m, struct tm_err *err)
     while (!m->done) {
         TM_TRY(tm_mesh_turn(m, err));
     }
-    return tm_mesh_write_nodes(m) == TM_OK
-               ? TM_OK
-               : tm_err_set(err, TM_E_NOMEM, NULL, "note the nodes", NULL, "out of memory");
+    if (tm_mesh_write_nodes(m) != TM_OK) {
+        return tm_err_set(err, TM_E_NOMEM, NULL, "note the nodes", NULL, "out of memory");
+    }
+    while (tm_saver_pending(m->saver) > 0) { /* a disk that fails now is no less broken */
+        TM_TRY(tm_mesh_turn(m, err));
+    }
+    return TM_OK;
 }
 
 /* In this order: who may still use what comes later goes first. */
