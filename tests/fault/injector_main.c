@@ -301,13 +301,13 @@ static void say_call(const char *word, pid_t pid, size_t kind, const struct user
     fflush(options.log);
 }
 
-/* Linux has no error for a read or write of an event descriptor that is open; libzmq, which lives
- * by them, asserts that. */
+/* Linux has no error for a read, write or fcntl of an event descriptor that is open; libzmq, which
+ * lives by them, asserts that. */
 static bool cannot_fail(pid_t pid, size_t kind, const struct user_regs_struct *regs)
 {
     long number = kinds[kind].number;
     char what[64];
-    if (number != SYS_read && number != SYS_write) {
+    if (number != SYS_read && number != SYS_write && number != SYS_fcntl) {
         return false;
     }
     say_fd(pid, (int64_t)regs->rdi, what, sizeof what);

@@ -163,7 +163,8 @@ class Compress(Scenario):
     def prepare(self):
         self.model()
         self.slot.ok("key", "gen")
-        self.argv = ["compress", "m.safetensors", "-o", "out.tmpk", "--workers", "1", "--json"]
+        self.argv = ["compress", "m.safetensors", "-o", "out.tmpk", "--workers", "1", "-q",
+                     "--json"]
         self.id = self.slot.ok(*self.argv).data["package_id"]
         self.bytes = self.slot.read("out.tmpk")
         self.slot.ok("jobs")
@@ -209,7 +210,7 @@ class Resume(Compress):
         need(ended.code == 1, f"the job cannot be stopped: {ended}")
         os.unlink(log)
         jobs = self.slot.ok("jobs", "--json").data["jobs"]
-        self.argv = ["resume", jobs[0]["job"], "--workers", "1", "--json"]
+        self.argv = ["resume", jobs[0]["job"], "--workers", "1", "-q", "--json"]
 
     def recover(self):
         ended = self.slot.command(*self.argv)
@@ -430,7 +431,7 @@ class Mesh(Compress):
     def prepare(self):
         super().prepare()
         self.compressed = self.argv
-        self.argv = ["submit", "m.safetensors", "-o", "out.tmpk", "--workers", "0", "--json",
+        self.argv = ["submit", "m.safetensors", "-o", "out.tmpk", "--workers", "0", "-q", "--json",
                      "--listen", "tcp://127.0.0.1:0", "--ready-file", "ready"]
 
     def start(self, argv, under, env):
