@@ -11,6 +11,7 @@
 #include "model/gguf_files.h"
 #include "model/gguf_meta.h"
 #include "model/llama2c.h"
+#include "model/pth.h"
 #include "model/safetensors.h"
 #include "model/safetensors_index.h"
 #include "model/sources.h"
@@ -40,6 +41,9 @@ static tm_status open_model_file(struct tm_sources *sources, const char *path, s
         return tm_safetensors_open(sources, file, err);
     case TM_FILE_LLAMA2C:
         return tm_llama2c_open(sources, file, err);
+    case TM_FILE_PYTORCH:
+        return tm_pth_open(
+            sources, &(struct tm_pth_options){.file = file, .under = sources->tensors_under}, err);
     case TM_FILE_JSON:
         break;
     }
@@ -119,7 +123,8 @@ static tm_status arch_from_meta(struct tm_sources *sources, struct tm_err *err)
 static tm_status finish(struct tm_sources *sources, struct tm_err *err)
 {
     TM_TRY(arch_from_meta(sources, err));
-    if (sources->inventory.format == TM_FORMAT_SAFETENSORS) {
+    enum tm_format format = sources->inventory.format;
+    if (format == TM_FORMAT_SAFETENSORS || format == TM_FORMAT_PYTORCH) {
         TM_TRY(tm_sources_fail(tm_inventory_sort_natural(&sources->inventory), NULL, err));
     }
     TM_TRY(tm_inventory_seal(&sources->inventory, err));
@@ -127,7 +132,24 @@ static tm_status finish(struct tm_sources *sources, struct tm_err *err)
     return count_tokens(sources, "gguf-metadata", tm_token_count_gguf, err);
 }
 
+static tm_status check_under(const struct tm_checkpoint *checkpoint, struct tm_err *err)
+{
+    const struct tm_sources *sources = &checkpoint->sources;
+    if (sources->tensors_under == NULL || sources->inventory.format == TM_FORMAT_PYTORCH) {
+        return TM_OK;
+    }
+    return tm_err_set(err, TM_E_USAGE, checkpoint->path, "cannot choose its tensors",
+                      "leave out --tensors-under", "it is %s, which has no dictionaries in it",
+                      tm_format_name(sources->inventory.format));
+}
+
 tm_status tm_checkpoint_open(const char *path, struct tm_checkpoint **out, struct tm_err *err)
+{
+    return tm_checkpoint_open_under(path, NULL, out, err);
+}
+
+tm_status tm_checkpoint_open_under(const char *path, const char *under, struct tm_checkpoint **out,
+                                   struct tm_err *err)
 {
     struct tm_checkpoint *checkpoint = tm_calloc(1, sizeof *checkpoint);
     if (checkpoint == NULL) {
@@ -139,15 +161,18 @@ tm_status tm_checkpoint_open(const char *path, struct tm_checkpoint **out, struc
         status = tm_sources_fail(TM_E_NOMEM, path, err);
         goto done;
     }
+    checkpoint->sources.tensors_under = under;
     checkpoint->is_folder = tm_path_is_dir(path);
     status = checkpoint->is_folder ? open_folder(&checkpoint->sources, path, err)
                                    : open_model_file(&checkpoint->sources, path, err);
     TM_TRY_GOTO(status, done);
+    TM_TRY_GOTO(check_under(checkpoint, err), done);
     status = finish(&checkpoint->sources, err);
 done:
     if (status != TM_OK) {
         tm_checkpoint_close(&checkpoint);
     } else {
+        checkpoint->sources.tensors_under = NULL; /* the caller's */
         *out = checkpoint;
     }
     return status;
@@ -193,7 +218,12 @@ tm_status tm_checkpoint_read(struct tm_checkpoint *checkpoint, size_t index, uin
     if (bytes == 0) {
         return TM_OK;
     }
-    return tm_file_read_at(checkpoint->sources.files[t->file], t->offset + offset, out, bytes, err);
+    struct tm_file_in *file = checkpoint->sources.files[t->file];
+    if (t->layout != 0) {
+        return tm_layout_read(&checkpoint->sources.layouts[t->layout - 1], file, t, offset, out,
+                              bytes, err);
+    }
+    return tm_file_read_at(file, t->offset + offset, out, bytes, err);
 }
 
 tm_status tm_checkpoint_hash(struct tm_checkpoint *checkpoint, size_t index, struct tm_digest *out,
@@ -203,6 +233,10 @@ tm_status tm_checkpoint_hash(struct tm_checkpoint *checkpoint, size_t index, str
     const struct tm_tensor *t = &checkpoint->sources.inventory.tensors[index];
     size_t piece = t->bytes < HASH_PIECE_BYTES ? (size_t)t->bytes : HASH_PIECE_BYTES;
     struct tm_hash *hash = NULL;
+    if (t->layout != 0) {
+        TM_TRY(tm_layout_check(&checkpoint->sources.layouts[t->layout - 1],
+                               checkpoint->sources.files[t->file], t, err));
+    }
     uint8_t *data = tm_alloc(piece);
     tm_status status = data == NULL ? TM_E_NOMEM : tm_hash_new(&hash);
     if (status != TM_OK) {

@@ -190,9 +190,9 @@ START_TEST(files_of_others)
         {"readers/safetensors/burn_multi_layer.safetensors", TM_OK, "", 9, 0},
         {"readers/safetensors/weight-inspect_tiny.safetensors", TM_E_MALFORMED, "5 bytes", 0, 0},
         {"readers/onnx/tiny-random-gpt2-fp32_past.onnx", TM_E_INCOMPATIBLE, "ONNX", 0, 0},
-        {"readers/pth-good/burn_bfloat16.pt", TM_E_INCOMPATIBLE, "PyTorch", 0, 0},
-        {"readers/pth-good/burn_simple_legacy.pt", TM_E_INCOMPATIBLE, "PyTorch", 0, 0},
-        {"readers/pth-good/burn_tar_float32.tar", TM_E_INCOMPATIBLE, "tar archive", 0, 0},
+        {"readers/pth-good/burn_bfloat16.pt", TM_OK, "", 1, 0},
+        {"readers/pth-good/burn_simple_legacy.pt", TM_OK, "", 3, 0},
+        {"readers/pth-good/burn_tar_float32.tar", TM_OK, "", 1, 0},
         {"stories260K/stories260Ktok512.gguf", TM_OK, "llama", 48, 512},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

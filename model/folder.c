@@ -61,8 +61,7 @@ static bool is_one_split(const struct tm_dir_list *names, const char *first)
 /* The first name of a kind that cannot be read, or NULL. */
 static const char *find_foreign(const struct tm_dir_list *names)
 {
-    static const char *const endings[] = {".bin", ".pth", ".pt",     ".ckpt", ".pkl",
-                                          ".npz", ".h5",  ".tflite", ".onnx", NULL};
+    static const char *const endings[] = {".ckpt", ".pkl", ".npz", ".h5", ".tflite", ".onnx", NULL};
     const char *first = NULL;
     for (size_t i = 0; endings[i] != NULL; i++) {
         if (count_ending(names, endings[i], &first) > 0) {
@@ -72,33 +71,52 @@ static const char *find_foreign(const struct tm_dir_list *names)
     return NULL;
 }
 
+static tm_status too_many(const char *folder, const char *kind, size_t count, const char *first,
+                          struct tm_err *err)
+{
+    if (strcmp(kind, ".safetensors") == 0) {
+        return tm_err_set(err, TM_E_NOT_FOUND, folder, what_failed,
+                          "fetch model.safetensors.index.json, or name one file",
+                          "%llu .safetensors files and no index that says what is in them",
+                          (unsigned long long)count);
+    }
+    return tm_err_set(err, TM_E_USAGE, folder, what_failed, hint_name,
+                      "%llu files to choose from, the first is %s", (unsigned long long)count,
+                      first);
+}
+
+/* In this order: a whole name, or the only file with an ending. A folder of a training holds other
+ * .pt and .bin files beside pytorch_model.bin. */
 static tm_status choose(const char *folder, const struct tm_dir_list *names, const char **out,
                         struct tm_err *err)
 {
-    static const char *const first_choices[] = {"model.safetensors",
-                                                "model.safetensors.index.json"};
-    static const char *const kinds[] = {".safetensors.index.json", ".safetensors", ".gguf"};
-    for (size_t i = 0; i < 2; i++) {
-        if (is_listed(names, first_choices[i])) {
-            *out = first_choices[i];
-            return TM_OK;
+    static const char *const choices[] = {"model.safetensors",
+                                          "model.safetensors.index.json",
+                                          ".safetensors.index.json",
+                                          ".safetensors",
+                                          ".gguf",
+                                          "pytorch_model.bin.index.json",
+                                          "pytorch_model.bin",
+                                          ".bin.index.json",
+                                          ".pth",
+                                          ".pt",
+                                          ".bin"};
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const char *choice = choices[i];
+        if (choice[0] != '.') {
+            if (is_listed(names, choice)) {
+                *out = choice;
+                return TM_OK;
+            }
+            continue;
         }
-    }
-    for (size_t i = 0; i < 3; i++) {
-        size_t count = count_ending(names, kinds[i], out);
-        if (count == 1 || (count > 1 && i == 2 && is_one_split(names, *out))) {
+        size_t count = count_ending(names, choice, out);
+        bool split = count > 1 && strcmp(choice, ".gguf") == 0 && is_one_split(names, *out);
+        if (count == 1 || split) {
             return TM_OK;
-        }
-        if (count > 1 && i == 1) {
-            return tm_err_set(err, TM_E_NOT_FOUND, folder, what_failed,
-                              "fetch model.safetensors.index.json, or name one file",
-                              "%llu .safetensors files and no index that says what is in them",
-                              (unsigned long long)count);
         }
         if (count > 1) {
-            return tm_err_set(err, TM_E_USAGE, folder, what_failed, hint_name,
-                              "%llu files to choose from, the first is %s",
-                              (unsigned long long)count, *out);
+            return too_many(folder, choice, count, *out, err);
         }
     }
     *out = find_foreign(names);

@@ -18,9 +18,11 @@ const char *tm_format_name(enum tm_format format)
     case TM_FORMAT_GGUF:
         return "GGUF";
     case TM_FORMAT_LLAMA2C:
+        return "llama2.c";
+    case TM_FORMAT_PYTORCH:
         break;
     }
-    return "llama2.c";
+    return "PyTorch";
 }
 
 void tm_inventory_deinit(struct tm_inventory *inventory)

@@ -14,9 +14,10 @@ struct tm_tensor {
     uint32_t file;   /* index into files */
     uint64_t offset; /* absolute byte offset in that file */
     uint64_t bytes;
+    uint32_t layout; /* 0: row-major and little-endian at offset; else the reader's business */
 };
 
-enum tm_format { TM_FORMAT_SAFETENSORS, TM_FORMAT_GGUF, TM_FORMAT_LLAMA2C };
+enum tm_format { TM_FORMAT_SAFETENSORS, TM_FORMAT_GGUF, TM_FORMAT_LLAMA2C, TM_FORMAT_PYTORCH };
 
 /* "GGUF", "safetensors", "llama2.c" */
 const char *tm_format_name(enum tm_format format);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "model/json_pull.h"
+#include "model/pth.h"
 #include "model/safetensors.h"
 #include "model/where.h"
 
@@ -157,7 +158,7 @@ static tm_status sort_entries(struct parser *p)
 }
 
 tm_status tm_shards_parse(struct tm_view text, const char *path, struct tm_shards *out,
-                         struct tm_err *err)
+                          struct tm_err *err)
 {
     struct parser p = {.index = out};
     memset(out, 0, sizeof *out);
@@ -211,9 +212,14 @@ static tm_status open_shard(struct tm_sources *sources, const char *folder, cons
     }
     TM_TRY(status);
     TM_TRY(tm_sources_sniff(sources, *file, &kind, err));
+    if (kind == TM_FILE_PYTORCH) {
+        const struct tm_pth_options options = {
+            .file = *file, .under = sources->tensors_under, .shard = true};
+        return tm_pth_open(sources, &options, err);
+    }
     if (kind != TM_FILE_SAFETENSORS) {
         return tm_err_set(err, TM_E_MALFORMED, path, what_failed, NULL,
-                          "the shard is no safetensors file");
+                          "the shard is neither a safetensors file nor a PyTorch checkpoint");
     }
     return tm_safetensors_open(sources, *file, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reader of a sharded checkpoint: model.safetensors.index.json says in its weight_map which tensor
- * is in which file. Map and files must agree both ways. Private to model/. */
+ * Reader of a sharded checkpoint: model.safetensors.index.json (or pytorch_model.bin.index.json)
+ * says in its weight_map which tensor is in which file. Map and files must agree both ways. Private
+ * to model/. */
 #ifndef TM_MODEL_SAFETENSORS_INDEX_H
 #define TM_MODEL_SAFETENSORS_INDEX_H
 
@@ -25,7 +26,7 @@ struct tm_shards {
 /* TM_E_MALFORMED: no JSON, no weight_map, a name twice, a shard that is not a plain file name. The
  * caller frees with tm_shards_deinit in every case. */
 tm_status tm_shards_parse(struct tm_view text, const char *path, struct tm_shards *out,
-                         struct tm_err *err) TM_MUST_USE;
+                          struct tm_err *err) TM_MUST_USE;
 void tm_shards_deinit(struct tm_shards *index);
 
 /* Opens the index (an open file) and all its shards from the folder it lies in. */

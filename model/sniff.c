@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "model/llama2c.h"
+#include "model/tar.h"
 
 static const char what_failed[] = "cannot read a model";
 static const char hint_torch[] = "convert it to safetensors first";
@@ -31,11 +32,13 @@ static const struct signature foreign[] = {
     SIGNATURE(0, "algg", "a GGML adapter (ggla)", "convert it to GGUF first"),
     SIGNATURE(0, "FUGG", "a byte-swapped GGUF file (big-endian magic FUGG)",
               "make it again as a little-endian GGUF"),
-    SIGNATURE(257, "ustar", "a tar archive (a PyTorch checkpoint of 2017, or a packed folder)",
-              "unpack it, or convert it to safetensors first"),
-    SIGNATURE(0, "\x93NUMPY", "a NumPy array, not a checkpoint", hint_torch),
     SIGNATURE(0, "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras or TensorFlow)", hint_torch),
     SIGNATURE(4, "TFL3", "a TensorFlow Lite model", hint_torch),
+};
+
+/* What holds no model as it is. */
+static const struct signature no_models[] = {
+    SIGNATURE(0, "\x93NUMPY", "a NumPy array, not a checkpoint", hint_torch),
     SIGNATURE(0, "\x1f\x8b", "compressed with gzip", "unpack it first"),
     SIGNATURE(0, "\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first"),
     SIGNATURE(0,
@@ -66,43 +69,52 @@ tm_status tm_sniff_lfs(struct tm_view head, const char *path, struct tm_err *err
                       "it is a Git LFS pointer, not the file itself");
 }
 
-/* A zip archive: torch writes NAME/data.pkl first, NumPy NAME.npy. */
-static tm_status refuse_zip(struct tm_view head, const char *path, struct tm_err *err)
+/* A pickle of protocol 0 has no mark of its own: it begins with a name ("cMODULE\nNAME\n") or with
+ * a mark and a container. */
+static bool like_old_pickle(struct tm_view head)
 {
-    size_t name_bytes = head.bytes >= 30 ? tm_get_u16(head.data + 26) : 0;
-    const char *name = (const char *)head.data + 30;
-    if (head.bytes >= 30 && name_bytes <= head.bytes - 30 && name_bytes >= 4 &&
-        memcmp(name + name_bytes - 4, ".npy", 4) == 0) {
-        return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
-                          "it is a NumPy archive, not a checkpoint");
+    if (head.bytes >= 3 && head.data[0] == '(') {
+        return memchr("dlicIS", head.data[1], 6) != NULL;
     }
-    return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
-                      "it is a zip archive, as PyTorch writes; PyTorch checkpoints cannot be read "
-                      "yet");
+    size_t i = 1;
+    while (i < head.bytes && (head.data[i] == '_' || head.data[i] == '.' ||
+                              (head.data[i] >= 'A' && (head.data[i] | 0x20) <= 'z'))) {
+        i++;
+    }
+    return head.bytes > 3 && head.data[0] == 'c' && i > 1 && i < head.bytes && head.data[i] == '\n';
+}
+
+/* The three forms of PyTorch checkpoints (model/pth.h), and pickles, which it looks into. */
+static bool like_pytorch(struct tm_view head)
+{
+    return has_text(head, "PK\x03\x04") || has_text(head, "PK\x05\x06") ||
+           (head.bytes >= 2 && head.data[0] == 0x80 && head.data[1] >= 1 && head.data[1] <= 5) ||
+           tm_tar_is(head) || like_old_pickle(head);
+}
+
+static tm_status refuse_signature(struct tm_view head, const struct signature *list, size_t count,
+                                  tm_status status, const char *path, struct tm_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct signature *s = &list[i];
+        if (has(head, s->at, s->bytes, s->count)) {
+            return tm_err_set(err, status, path, what_failed, s->hint, "it is %s", s->why);
+        }
+    }
+    return TM_OK;
 }
 
 static tm_status refuse_foreign(struct tm_view head, const char *path, struct tm_err *err)
 {
-    if (has_text(head, "PK\x03\x04") || has_text(head, "PK\x05\x06")) {
-        return refuse_zip(head, path, err);
-    }
-    if (head.bytes >= 2 && head.data[0] == 0x80 && head.data[1] >= 1 && head.data[1] <= 5) {
-        return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
-                          "it is a Python pickle; PyTorch checkpoints cannot be read yet");
-    }
     /* The first field of an ONNX ModelProto is its version, the second the producer's name. */
     if (head.bytes >= 3 && head.data[0] == 0x08 && head.data[1] < 0x20 && head.data[2] == 0x12) {
         return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, hint_torch,
                           "it is an ONNX model");
     }
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
-        const struct signature *s = &foreign[i];
-        if (has(head, s->at, s->bytes, s->count)) {
-            return tm_err_set(err, TM_E_INCOMPATIBLE, path, what_failed, s->hint, "it is %s",
-                              s->why);
-        }
-    }
-    return TM_OK;
+    TM_TRY(refuse_signature(head, foreign, sizeof foreign / sizeof foreign[0], TM_E_INCOMPATIBLE,
+                            path, err));
+    return refuse_signature(head, no_models, sizeof no_models / sizeof no_models[0], TM_E_MALFORMED,
+                            path, err);
 }
 
 /* The first byte that is no blank and no byte order mark. */
@@ -180,6 +192,10 @@ tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
         *out = TM_FILE_SAFETENSORS;
         return TM_OK;
     }
+    if (like_pytorch(head)) {
+        *out = TM_FILE_PYTORCH;
+        return TM_OK;
+    }
     TM_TRY(refuse_foreign(head, path, err));
     bool known = false;
     TM_TRY(sniff_text(head, path, out, &known, err));
@@ -192,8 +208,8 @@ tm_status tm_sniff(struct tm_view head, uint64_t file_bytes, const char *path,
                           (unsigned long long)file_bytes);
     }
     return tm_err_set(err, TM_E_MALFORMED, path, what_failed,
-                      "name a .safetensors or .gguf file, or a folder that holds one",
-                      "it is neither safetensors nor GGUF: it begins with the bytes "
+                      "name a .safetensors, .gguf or .pth file, or a folder that holds one",
+                      "it is neither safetensors, GGUF nor PyTorch: it begins with the bytes "
                       "%02x %02x %02x %02x",
                       head.data[0], head.data[1], head.data[2], head.data[3]);
 }

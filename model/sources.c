@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 static const char what_failed[] = "cannot read the model";
 
 void tm_sources_deinit(struct tm_sources *sources)
@@ -10,7 +12,27 @@ void tm_sources_deinit(struct tm_sources *sources)
     for (size_t i = 0; i < TM_INVENTORY_FILES_MAX; i++) {
         tm_file_close(&sources->files[i]);
     }
+    tm_free(sources->layouts);
     tm_inventory_deinit(&sources->inventory);
+}
+
+tm_status tm_sources_add_layout(struct tm_sources *sources, const struct tm_layout *layout,
+                                uint32_t *out)
+{
+    size_t count = sources->layout_count;
+    /* Room in powers of two, when the last one is full. */
+    if ((count & (count - 1)) == 0) {
+        struct tm_layout *grown = tm_realloc_array(sources->layouts, count == 0 ? 1 : 2 * count,
+                                                   sizeof *sources->layouts);
+        if (grown == NULL) {
+            return TM_E_NOMEM;
+        }
+        sources->layouts = grown;
+    }
+    memcpy(&sources->layouts[count], layout, sizeof *layout);
+    sources->layout_count++;
+    *out = (uint32_t)sources->layout_count;
+    return TM_OK;
 }
 
 tm_status tm_sources_fail(tm_status status, const char *path, struct tm_err *err)

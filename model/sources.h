@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "model/inventory.h"
+#include "model/layout.h"
 #include "model/sniff.h"
 
 #define TM_ATTACHMENT_MAX (256u << 20) /* bytes */
@@ -13,6 +14,9 @@
 struct tm_sources {
     struct tm_inventory inventory;
     struct tm_file_in *files[TM_INVENTORY_FILES_MAX]; /* as inventory.files */
+    struct tm_layout *layouts;                        /* tensor.layout - 1 is an index */
+    size_t layout_count;
+    const char *tensors_under; /* which dictionary of a PyTorch checkpoint (model/pth.h), or NULL */
 };
 
 /* A zeroed one is empty and valid. */
@@ -37,6 +41,9 @@ tm_status tm_sources_read_range(struct tm_sources *sources, size_t index, uint64
 /* A whole attachment appended to out. */
 tm_status tm_sources_read_attachment(struct tm_sources *sources, size_t index, struct tm_buf *out,
                                      struct tm_err *err) TM_MUST_USE;
+/* Copies a layout; *out is what a tensor names it by. TM_E_NOMEM. */
+tm_status tm_sources_add_layout(struct tm_sources *sources, const struct tm_layout *layout,
+                                uint32_t *out) TM_MUST_USE;
 /* The error of a failed tm_inventory_* or tm_buf_* call: memory or a limit. */
 tm_status tm_sources_fail(tm_status status, const char *path, struct tm_err *err) TM_MUST_USE;
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shared by the forms of PyTorch checkpoints (pth.c, pth_forms.c) and what is in them
+ * (pth_tensors.c, pth_choose.c). */
+#ifndef TM_MODEL_PTH_PARTS_H
+#define TM_MODEL_PTH_PARTS_H
+
+#include "model/pickle.h"
+#include "model/pth.h"
+#include "model/zip.h"
+
+#define TM_PTH_STORAGES_MAX (1u << 20)
+#define TM_PTH_DEPTH_MAX 32u
+#define TM_PTH_VISITS_MAX (1u << 21) /* of values: shared ones are visited once a name */
+
+/* Elements that tensors share. */
+struct tm_pth_storage {
+    struct tm_view key; /* into the pickle that names it; legacy and tar */
+    uint64_t at, bytes; /* in the file */
+    uint32_t crc;
+    bool has_crc;
+};
+
+/* A tensor of the tar form, which its pickle names by a number. */
+struct tm_pth_tensor {
+    struct tm_view key, storage;
+    const struct tm_global *type;
+    struct tm_shape shape;
+    uint64_t stride[TM_RANK_MAX], offset;
+};
+
+struct tm_pth {
+    struct tm_sources *sources;
+    const struct tm_pth_options *options;
+    struct tm_file_in *file;
+    const char *path;
+    struct tm_buf bytes; /* of the pickle of the object */
+    struct tm_pickle pickle;
+    struct tm_zip zip;
+    struct tm_view prefix;           /* zip: "archive/" */
+    struct tm_buf keys;              /* legacy and tar: the bytes of the pickles of keys */
+    struct tm_pth_storage *storages; /* by key */
+    size_t storage_count;
+    struct tm_pth_tensor *tensors; /* tar, by key */
+    size_t tensor_count;
+    bool swapped; /* the storages are big-endian */
+    struct tm_err *err;
+};
+
+/* TM_E_MALFORMED of the file, or of a tensor in it. */
+tm_status tm_pth_bad(struct tm_pth *p, const char *why);
+tm_status tm_pth_bad_tensor(struct tm_pth *p, struct tm_view name, tm_status status,
+                            const char *why);
+tm_status tm_pth_no_memory(struct tm_pth *p);
+
+/* Reads the object, finds the storages. */
+tm_status tm_pth_load(struct tm_pth *p) TM_MUST_USE;
+void tm_pth_unload(struct tm_pth *p);
+/* By the key in a persistent id. false when there is none. */
+bool tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out);
+bool tm_pth_tensor(struct tm_pth *p, struct tm_view key, const struct tm_pth_tensor **out);
+
+/* The value without what is wrapped around a tensor (Parameter), when it is one. */
+bool tm_pth_is_tensor(const struct tm_pth *p, struct tm_value value, struct tm_value *tensor);
+/* Adds a tensor (unwrapped) to the inventory under `name`. */
+tm_status tm_pth_add(struct tm_pth *p, struct tm_value tensor, struct tm_view name) TM_MUST_USE;
+
+/* Calls visit for every tensor below value, with its dotted name; dictionaries and lists right in
+ * value whose key `skip` (may be NULL) says so are left out. TM_E_MALFORMED for too deep or too
+ * many values. */
+typedef tm_status tm_pth_visit(struct tm_pth *p, struct tm_value tensor, struct tm_view name,
+                               void *context);
+typedef bool tm_pth_skip(struct tm_view key);
+tm_status tm_pth_walk(struct tm_pth *p, struct tm_value value, tm_pth_skip *skip,
+                      tm_pth_visit *visit, void *context) TM_MUST_USE;
+/* Chooses the model's dictionary (pth.h) and adds what is in it. */
+tm_status tm_pth_choose(struct tm_pth *p) TM_MUST_USE;
+
+#endif
