@@ -14,6 +14,13 @@ extern const struct tm_command tm_cmd_jobs, tm_cmd_show, tm_cmd_watch, tm_cmd_ca
 extern const struct tm_command tm_cmd_node_run, tm_cmd_selftest;
 extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_export;
 
+/* The option of every command that reads a MODEL: which dictionary of a PyTorch checkpoint. */
+#define TM_CLI_TENSORS_UNDER                                                                       \
+    {                                                                                              \
+        "tensors-under", 0, TM_OPT_TEXT, "KEY", NULL, NULL,                                        \
+            "the model's dictionary in a PyTorch checkpoint"                                       \
+    }
+
 /* Path of the key: the --key option's value, or $XDG_CONFIG_HOME/tmill/<name>.key. */
 tm_status tm_cli_key_path(const char *given, const char *name, char *out /* TM_PATH_MAX */,
                           struct tm_err *err) TM_MUST_USE;

@@ -247,6 +247,7 @@ static tm_status start(const struct tm_command *command, const struct tm_parsed 
         .model_path = parsed->arguments[0],
         .recipe = tm_opt_text(command, parsed, "recipe"),
         .out_path = tm_opt_text(command, parsed, "output"),
+        .tensors_under = tm_opt_text(command, parsed, "tensors-under"),
         .quiet = parsed->quiet,
         .stop = &tm_stop_signal,
     };
@@ -314,17 +315,17 @@ static tm_status run_resume(const struct tm_command *command, const struct tm_pa
         "ready-file", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write endpoint and server key here"     \
     }
 
-static const struct tm_option compress_options[] = {
-    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY, {0}};
+static const struct tm_option compress_options[] = {OPT_RECIPE, OPT_OUTPUT,           OPT_WORKERS,
+                                                    OPT_KEY,    TM_CLI_TENSORS_UNDER, {0}};
 const struct tm_command tm_cmd_compress = {
     "compress",
     "MODEL",
     1,
     1,
     "compresses a model into a signed package, on this computer",
-    "MODEL is a .safetensors or .gguf file, or a folder of safetensors. An interrupted job goes "
-    "on\n"
-    "when the same command is given again.",
+    "MODEL is a .safetensors, .gguf, .pth or llama2.c file, or a folder as Hugging Face has them. "
+    "An\n"
+    "interrupted job goes on when the same command is given again.",
     "  tmill compress model.gguf -o model.tmpk --recipe int4\n"
     "  tmill compress ./SmolLM2-135M -o smol.tmpk --recipe recipe.toml --workers 2",
     compress_options,
@@ -332,7 +333,8 @@ const struct tm_command tm_cmd_compress = {
 };
 
 static const struct tm_option submit_options[] = {
-    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY, OPT_LISTEN, OPT_ALLOW, OPT_AUDIT, OPT_READY, {0}};
+    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS,          OPT_KEY, OPT_LISTEN, OPT_ALLOW,
+    OPT_AUDIT,  OPT_READY,  TM_CLI_TENSORS_UNDER, {0}};
 const struct tm_command tm_cmd_submit = {
     "submit",
     "MODEL",

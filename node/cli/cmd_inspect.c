@@ -150,11 +150,11 @@ static tm_status model_text(struct model_view *view, struct tm_err *err)
     return TM_OK;
 }
 
-static tm_status inspect_model(const char *path, const struct tm_parsed *parsed, bool tensors,
-                               bool hash, struct tm_err *err)
+static tm_status inspect_model(const char *path, const char *under, const struct tm_parsed *parsed,
+                               bool tensors, bool hash, struct tm_err *err)
 {
     struct model_view view = {.tensors = tensors, .hash = hash};
-    TM_TRY(tm_checkpoint_open(path, &view.checkpoint, err));
+    TM_TRY(tm_checkpoint_open_under(path, under, &view.checkpoint, err));
     view.inv = tm_checkpoint_inventory(view.checkpoint);
     if (hash) {
         view.progress =
@@ -281,12 +281,14 @@ static tm_status run_inspect(const struct tm_command *command, const struct tm_p
     if (tm_package_is(path)) {
         return inspect_package(path, tensors || hash, parsed->json, err);
     }
-    return inspect_model(path, parsed, tensors, hash, err);
+    return inspect_model(path, tm_opt_text(command, parsed, "tensors-under"), parsed, tensors, hash,
+                         err);
 }
 
 static const struct tm_option options[] = {
     {"tensors", 0, TM_OPT_FLAG, NULL, NULL, NULL, "list every tensor"},
     {"hash", 0, TM_OPT_FLAG, NULL, NULL, NULL, "with the SHA-256 of each tensor's source bytes"},
+    TM_CLI_TENSORS_UNDER,
     {0},
 };
 const struct tm_command tm_cmd_inspect = {

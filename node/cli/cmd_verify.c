@@ -94,6 +94,7 @@ static tm_status run_verify(const struct tm_command *command, const struct tm_pa
     struct tm_verify_options options = {
         .package_path = parsed->arguments[0],
         .model_path = tm_opt_text(command, parsed, "against"),
+        .tensors_under = tm_opt_text(command, parsed, "tensors-under"),
         .full = tm_opt_flag(command, parsed, "full"),
         .sample = sample > UINT32_MAX ? UINT32_MAX : (uint32_t)sample,
         .owner = owner != NULL ? &key : NULL,
@@ -115,6 +116,7 @@ static const struct tm_option options[] = {
     {"full", 0, TM_OPT_FLAG, NULL, NULL, NULL, "every unit, and the digest of every tensor"},
     {"owner", 0, TM_OPT_TEXT, "KEY", NULL, NULL, "this key must have signed the package"},
     {"seed", 0, TM_OPT_U64, "N", NULL, NULL, "repeat the sample of an earlier run"},
+    TM_CLI_TENSORS_UNDER,
     {0},
 };
 const struct tm_command tm_cmd_verify = {

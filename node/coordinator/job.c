@@ -174,6 +174,7 @@ static tm_status write_job(struct tm_job *job, uint32_t block_weights, struct tm
         .model_path = job->model_path,
         .out_path = job->out_path,
         .recipe = job->recipe,
+        .tensors_under = job->tensors_under,
         .plan = job->plan_text,
         .plan_digest = job->plan_digest,
         .unit_count = job->split.unit_count,
@@ -230,7 +231,13 @@ static tm_status prepare(struct tm_job *job, const struct tm_job_options *option
     char state[TM_PATH_MAX];
     uint32_t weights = options->block_weights != 0 ? options->block_weights : TM_BLOCK_WEIGHTS;
     bool file_recipe = strchr(options->recipe, '/') != NULL || strchr(options->recipe, '.') != NULL;
-    TM_TRY(tm_checkpoint_open(options->model_path, &job->checkpoint, err));
+    const char *under = options->tensors_under != NULL ? options->tensors_under : "";
+    TM_TRY(tm_checkpoint_open_under(options->model_path, under[0] != '\0' ? under : NULL,
+                                    &job->checkpoint, err));
+    job->tensors_under = tm_strdup(under);
+    if (job->tensors_under == NULL) {
+        return TM_E_NOMEM;
+    }
     TM_TRY(absolute(options->model_path, true, &job->model_path, err));
     TM_TRY(absolute(options->out_path, false, &job->out_path, err));
     TM_TRY(check_output(job, err));
@@ -330,6 +337,7 @@ tm_status tm_job_open(const char *state_dir, const char *id, const struct tm_job
         again.model_path = old.model_path;
         again.out_path = old.out_path;
         again.recipe = old.recipe;
+        again.tensors_under = old.tensors_under;
         again.block_weights = old.block_weights;
         again.state_dir = state_dir;
         status = tm_job_prepare(&again, out, err);
@@ -367,6 +375,7 @@ void tm_job_close(struct tm_job **job)
     tm_free(j->model_path);
     tm_free(j->out_path);
     tm_free(j->recipe);
+    tm_free(j->tensors_under);
     if (j->lock_fd >= 0) {
         close(j->lock_fd);
     }

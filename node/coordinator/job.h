@@ -18,7 +18,8 @@ extern const struct tm_codec_resolver tm_stage_resolver;
 
 struct tm_job_options {
     const char *model_path;
-    const char *recipe; /* built-in name, or path of a TOML file */
+    const char *tensors_under; /* tm_checkpoint_open_under; NULL or "": chosen */
+    const char *recipe;        /* built-in name, or path of a TOML file */
     const char *out_path;
     const char *state_dir;  /* NULL: XDG state */
     uint32_t block_weights; /* 0: TM_BLOCK_WEIGHTS */
@@ -28,7 +29,7 @@ struct tm_job_options {
 
 struct tm_job {
     char id[16];
-    char *dir, *model_path, *out_path, *recipe;
+    char *dir, *model_path, *out_path, *recipe, *tensors_under;
     struct tm_checkpoint *checkpoint;
     struct tm_plan plan;
     struct tm_split split;

@@ -316,7 +316,8 @@ static tm_status check_whole(struct verify *v, struct tm_err *err)
 
 static tm_status check_against(struct verify *v, struct tm_err *err)
 {
-    TM_TRY(tm_checkpoint_open(v->options->model_path, &v->checkpoint, err));
+    TM_TRY(tm_checkpoint_open_under(v->options->model_path, v->options->tensors_under,
+                                    &v->checkpoint, err));
     if (v->options->seed != NULL) {
         v->report->seed = *v->options->seed;
     } else {

@@ -10,6 +10,7 @@
 struct tm_verify_options {
     const char *package_path;
     const char *model_path;            /* NULL: the package alone */
+    const char *tensors_under;         /* tm_checkpoint_open_under */
     bool full;                         /* every unit, every tensor hashed whole */
     uint32_t sample;                   /* else that many units */
     const struct tm_public_key *owner; /* must have signed; NULL: any key */

@@ -13,14 +13,15 @@
 #include "base/mem.h"
 #include "base/os.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID 0x544d4a4c /* "TMJL" */
 #define BUSY_TIMEOUT_MS 10000
 
 static const char SCHEMA[] =
     "CREATE TABLE job("
     " one INTEGER PRIMARY KEY CHECK(one = 1), id TEXT NOT NULL, model_path TEXT NOT NULL,"
-    " out_path TEXT NOT NULL, recipe TEXT NOT NULL, plan TEXT NOT NULL,"
+    " out_path TEXT NOT NULL, recipe TEXT NOT NULL, tensors_under TEXT NOT NULL, plan TEXT NOT "
+    "NULL,"
     " plan_digest BLOB NOT NULL CHECK(length(plan_digest) = 32), unit_count INTEGER NOT NULL,"
     " block_weights INTEGER NOT NULL, created_s INTEGER NOT NULL, state INTEGER NOT NULL,"
     " epoch INTEGER NOT NULL) STRICT;"
@@ -43,9 +44,10 @@ static const char SCHEMA[] =
 #define STATEMENT_LIST(X)                                                                          \
     X(ST_BEGIN, "BEGIN IMMEDIATE")                                                                 \
     X(ST_COMMIT, "COMMIT")                                                                         \
-    X(ST_JOB_PUT, "INSERT INTO job VALUES(1,?,?,?,?,?,?,?,?,?,?,?)")                               \
-    X(ST_JOB_GET, "SELECT id, model_path, out_path, recipe, plan, plan_digest, unit_count,"        \
-                  " block_weights, created_s, state, epoch FROM job")                              \
+    X(ST_JOB_PUT, "INSERT INTO job VALUES(1,?,?,?,?,?,?,?,?,?,?,?,?)")                             \
+    X(ST_JOB_GET,                                                                                  \
+      "SELECT id, model_path, out_path, recipe, tensors_under, plan, plan_digest, unit_count,"     \
+      " block_weights, created_s, state, epoch FROM job")                                          \
     X(ST_EPOCH, "UPDATE job SET epoch = epoch + 1, state = ? RETURNING epoch")                     \
     X(ST_STATE, "UPDATE job SET state = ?")                                                        \
     X(ST_RESULT_PUT, "INSERT OR IGNORE INTO result SELECT ?,?,?,?,?,?,?,?,?"                       \
@@ -89,6 +91,7 @@ void tm_journal_job_deinit(struct tm_journal_job *job)
 {
     tm_free(job->id);
     tm_free(job->model_path);
+    tm_free(job->tensors_under);
     tm_free(job->out_path);
     tm_free(job->recipe);
     tm_free(job->plan);
@@ -371,13 +374,14 @@ tm_status tm_journal_create_job(struct tm_journal *journal, const struct tm_jour
     bind_text(st, 2, job->model_path);
     bind_text(st, 3, job->out_path);
     bind_text(st, 4, job->recipe);
-    bind_text(st, 5, job->plan);
-    bind_blob(st, 6, job->plan_digest.b, sizeof job->plan_digest.b);
-    bind_u64(st, 7, job->unit_count);
-    bind_u64(st, 8, job->block_weights);
-    sqlite3_bind_int64(st, 9, job->created_s);
-    bind_u64(st, 10, job->state);
-    bind_u64(st, 11, job->epoch);
+    bind_text(st, 5, job->tensors_under);
+    bind_text(st, 6, job->plan);
+    bind_blob(st, 7, job->plan_digest.b, sizeof job->plan_digest.b);
+    bind_u64(st, 8, job->unit_count);
+    bind_u64(st, 9, job->block_weights);
+    sqlite3_bind_int64(st, 10, job->created_s);
+    bind_u64(st, 11, job->state);
+    bind_u64(st, 12, job->epoch);
     return run(journal, ST_JOB_PUT, "write the job", err);
 }
 
@@ -388,18 +392,19 @@ static tm_status read_job_row(struct tm_journal *j, struct tm_journal_job *out, 
     out->model_path = get_text(st, 1);
     out->out_path = get_text(st, 2);
     out->recipe = get_text(st, 3);
-    out->plan = get_text(st, 4);
+    out->tensors_under = get_text(st, 4);
+    out->plan = get_text(st, 5);
     if (out->id == NULL || out->model_path == NULL || out->out_path == NULL ||
-        out->recipe == NULL || out->plan == NULL) {
+        out->recipe == NULL || out->tensors_under == NULL || out->plan == NULL) {
         return tm_err_set(err, TM_E_NOMEM, j->path, "read the job", NULL, "out of memory");
     }
     uint32_t state = 0;
-    bool good = get_blob(st, 5, out->plan_digest.b, sizeof out->plan_digest.b) &&
-                get_u32(st, 6, &out->unit_count) && get_u32(st, 7, &out->block_weights) &&
-                get_u32(st, 9, &state) && state <= TM_JOB_CANCELLED;
-    out->created_s = sqlite3_column_int64(st, 8);
+    bool good = get_blob(st, 6, out->plan_digest.b, sizeof out->plan_digest.b) &&
+                get_u32(st, 7, &out->unit_count) && get_u32(st, 8, &out->block_weights) &&
+                get_u32(st, 10, &state) && state <= TM_JOB_CANCELLED;
+    out->created_s = sqlite3_column_int64(st, 9);
     out->state = (enum tm_job_state)state;
-    out->epoch = (uint64_t)sqlite3_column_int64(st, 10);
+    out->epoch = (uint64_t)sqlite3_column_int64(st, 11);
     return good ? TM_OK : damaged(j, "read the job", err);
 }
 

@@ -17,7 +17,8 @@ const char *tm_job_state_name(enum tm_job_state state);
 struct tm_journal_job {
     char *id;                             /* "J" and 12 hex digits */
     char *model_path, *out_path, *recipe; /* absolute paths; recipe name or file */
-    char *plan;                           /* plan.toml */
+    char *tensors_under; /* which dictionary of a PyTorch checkpoint; "": it was chosen */
+    char *plan;          /* plan.toml */
     struct tm_digest plan_digest;
     uint32_t unit_count;
     uint32_t block_weights;

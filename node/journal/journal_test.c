@@ -46,6 +46,7 @@ static struct tm_journal_job sample_job(void)
         .model_path = (char *)"/models/a.gguf",
         .out_path = (char *)"/out/a.tmpk",
         .recipe = (char *)"int4",
+        .tensors_under = (char *)"ema.model",
         .plan = (char *)"schema = 1\n",
         .unit_count = 1000,
         .block_weights = 262144,
@@ -98,6 +99,7 @@ START_TEST(job_round_trip)
     ck_assert_int_eq(tm_journal_read_job(j, &got, &g_err), TM_OK);
     ck_assert_str_eq(got.id, job.id);
     ck_assert_str_eq(got.model_path, job.model_path);
+    ck_assert_str_eq(got.tensors_under, job.tensors_under);
     ck_assert_str_eq(got.out_path, job.out_path);
     ck_assert_str_eq(got.recipe, job.recipe);
     ck_assert_str_eq(got.plan, job.plan);
