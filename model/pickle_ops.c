@@ -10,6 +10,12 @@ static const char what_failed[] = "cannot read the pickle";
 
 #define NAME_SHOWN 100 /* bytes of a name in an error */
 
+/* The values from stack[first] on; of an empty stack there is no address to add to. */
+static const struct tm_value *above(const struct tm_pickle_vm *vm, uint32_t first)
+{
+    return vm->stack == NULL ? NULL : vm->stack + first;
+}
+
 /* ---- simple values ---- */
 
 static tm_status push_kind(struct tm_pickle_vm *vm, enum tm_pickle_kind kind, uint32_t at)
@@ -422,7 +428,7 @@ static tm_status take_tuple(struct tm_pickle_vm *vm, uint32_t skip, struct tm_va
     if (vm->depth - first < skip) {
         return tm_pickle_bad(vm, "the opcode needs a value, and the stack is empty");
     }
-    TM_TRY(tm_pickle_new_node(vm, TM_PICKLE_TUPLE, vm->stack + first + skip,
+    TM_TRY(tm_pickle_new_node(vm, TM_PICKLE_TUPLE, above(vm, first + skip),
                               vm->depth - first - skip, out));
     vm->depth = first + skip;
     return TM_OK;
@@ -483,7 +489,7 @@ static tm_status op_persid(struct tm_pickle_vm *vm)
 static tm_status push_node(struct tm_pickle_vm *vm, enum tm_pickle_kind kind, uint32_t first)
 {
     struct tm_value node;
-    TM_TRY(tm_pickle_new_node(vm, kind, vm->stack + first, vm->depth - first, &node));
+    TM_TRY(tm_pickle_new_node(vm, kind, above(vm, first), vm->depth - first, &node));
     vm->depth = first;
     return tm_pickle_push(vm, node);
 }
@@ -527,7 +533,7 @@ static tm_status append_from(struct tm_pickle_vm *vm, uint32_t first, enum tm_pi
     if (kind == TM_PICKLE_DICT && (vm->depth - first) % 2 != 0) {
         return tm_pickle_bad(vm, "a dictionary with a key and no value");
     }
-    TM_TRY(tm_pickle_append(vm, node, vm->stack + first, vm->depth - first));
+    TM_TRY(tm_pickle_append(vm, node, above(vm, first), vm->depth - first));
     vm->depth = first;
     return TM_OK;
 }

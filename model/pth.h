@@ -14,8 +14,8 @@
 #include "model/sources.h"
 
 /* Which dictionary of the checkpoint is the model, as a dotted path of keys; NULL or "" chooses:
- * one with tensors right in it; else the value of a usual key (model_state_dict, state_dict, model
- * and so on); else everything. What is left out is a warning of the inventory. */
+ * one with tensors (not numbers) right in it; else the value of a usual key (model_state_dict,
+ * state_dict, model and so on); else everything. What is left out is a warning of the inventory. */
 struct tm_pth_options {
     uint32_t file;
     const char *under;

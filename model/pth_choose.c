@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-
 static const char what_failed[] = "cannot read the PyTorch checkpoint";
 
 /* Keys under which training scripts save the model, the most telling first. */
@@ -111,11 +110,13 @@ static tm_status follow(struct tm_pth *p, const char *under, struct tm_value *ou
 
 /* ---- by itself ---- */
 
+/* A number beside the model (the best loss so far) does not make the whole a model. */
 static bool has_tensor_in_it(const struct tm_pth *p, struct tm_value dict)
 {
     struct tm_value tensor;
     for (uint32_t i = 1; i < tm_pickle_count(&p->pickle, dict); i += 2) {
-        if (tm_pth_is_tensor(p, tm_pickle_item(&p->pickle, dict, i), &tensor)) {
+        if (tm_pth_is_tensor(p, tm_pickle_item(&p->pickle, dict, i), &tensor) &&
+            !tm_pth_is_scalar(p, tensor)) {
             return true;
         }
     }
@@ -157,7 +158,7 @@ static tm_status warn_left_out(struct tm_pth *p, const char *taken)
         bool left = taken != NULL ? !tm_view_eq_str(key, taken)
                                   : is_other(key) && !tm_pth_is_tensor(p, value, &tensor);
         uint64_t count = 0;
-        if (left) {
+        if (left && !(tm_pth_is_tensor(p, value, &tensor) && tm_pth_is_scalar(p, tensor))) {
             TM_TRY(count_tensors(p, value, &count));
         }
         if (count > 0 && !p->options->shard) {

@@ -320,12 +320,21 @@ struct member {
     uint64_t count;
 };
 
+/* A member that must be there. */
+static tm_status find_member(struct tm_pth *p, const char *name, struct tm_tar_member *out)
+{
+    tm_status status = tm_tar_find(p->file, name, out, p->err);
+    return status == TM_E_NOT_FOUND
+               ? tm_pth_bad(p, "it is a tar archive without pickle and storages: no checkpoint")
+               : status;
+}
+
 static tm_status open_member(struct tm_pth *p, const char *name, struct member *out)
 {
     struct tm_tar_member member;
     struct tm_pickle count = {.used = 0};
     struct tm_buf bytes;
-    TM_TRY(tm_tar_find(p->file, name, &member, p->err));
+    TM_TRY(find_member(p, name, &member));
     tm_buf_init(&bytes, TM_PICKLE_BYTES_MAX);
     *out = (struct member){.at = member.at, .end = member.at + member.bytes};
     tm_status status = read_pickle(p, out->at, out->end, &bytes, &count);
@@ -452,7 +461,7 @@ static tm_status read_member(struct tm_pth *p, const char *name, bool tensors)
 static tm_status load_tar(struct tm_pth *p)
 {
     struct tm_tar_member object;
-    TM_TRY(tm_tar_find(p->file, "pickle", &object, p->err));
+    TM_TRY(find_member(p, "pickle", &object));
     TM_TRY(read_pickle(p, object.at, object.at + object.bytes, &p->bytes, &p->pickle));
     if (tm_buf_reserve(&p->keys, FIRST_READ) != TM_OK) {
         return tm_pth_no_memory(p);
@@ -462,7 +471,7 @@ static tm_status load_tar(struct tm_pth *p)
     struct tm_err none;
     struct tm_tar_member tensors;
     tm_status status = tm_tar_find(p->file, "tensors", &tensors, &none);
-    return status == TM_OK ? read_member(p, "tensors", true) : TM_OK;
+    return status == TM_E_NOT_FOUND ? TM_OK : read_member(p, "tensors", true);
 }
 
 /* ---- all ---- */

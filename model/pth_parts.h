@@ -61,6 +61,8 @@ bool tm_pth_tensor(struct tm_pth *p, struct tm_view key, const struct tm_pth_ten
 
 /* The value without what is wrapped around a tensor (Parameter), when it is one. */
 bool tm_pth_is_tensor(const struct tm_pth *p, struct tm_value value, struct tm_value *tensor);
+/* Whether a tensor (unwrapped) is a number without dimensions: a loss, a step. */
+bool tm_pth_is_scalar(const struct tm_pth *p, struct tm_value tensor);
 /* Adds a tensor (unwrapped) to the inventory under `name`. */
 tm_status tm_pth_add(struct tm_pth *p, struct tm_value tensor, struct tm_view name) TM_MUST_USE;
 

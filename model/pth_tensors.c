@@ -52,6 +52,14 @@ bool tm_pth_is_tensor(const struct tm_pth *p, struct tm_value value, struct tm_v
     return false;
 }
 
+bool tm_pth_is_scalar(const struct tm_pth *p, struct tm_value tensor)
+{
+    return tensor.kind == TM_PICKLE_CALL &&
+           tm_pickle_global(&p->pickle, tensor)->kind != TM_GLOBAL_FROM_TYPE &&
+           argument(p, tensor, 2).kind == TM_PICKLE_TUPLE &&
+           tm_pickle_count(&p->pickle, argument(p, tensor, 2)) == 0;
+}
+
 /* ---- one tensor ---- */
 
 /* What a call says, before it is checked against the storage. */

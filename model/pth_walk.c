@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 struct level {
     struct tm_value value;
     uint32_t next;     /* item to look at */

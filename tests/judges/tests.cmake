@@ -43,3 +43,4 @@ tm_data_judge(wycheproof judge_wycheproof LINKS tm_crypto DATA tests/vectors/ed2
 tm_data_judge(json judge_json LINKS tm_model DATA tests/vectors/json/suite.txt)
 tm_judge(protoc judge_protoc.py PROGRAMS proto_text LINKS tm_proto)
 tm_judge(safetensors_diff judge_safetensors_diff.py PROGRAMS safetensors_verdict LINKS tm_model)
+tm_judge(pytorch judge_pytorch.py PROGRAMS pth_dump LINKS tm_model)

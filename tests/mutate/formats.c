@@ -53,8 +53,10 @@ static tm_status read_checkpoint(struct tm_view bytes, struct tm_err *err)
     struct tm_checkpoint *checkpoint = NULL;
     tm_status status = tm_checkpoint_open(path, &checkpoint, err);
     if (status == TM_OK) {
-        /* What was accepted must be there: a failure now would be one in the middle of a job. */
-        TM_ASSERT(read_all(checkpoint, err) == TM_OK);
+        /* What was accepted must be there: a failure now would be one in the middle of a job. Only
+         * the checksums that a zip archive has of its data are looked at now, by hashing. */
+        status = read_all(checkpoint, err);
+        TM_ASSERT(status == TM_OK || (status == TM_E_MALFORMED && strstr(err->why, "CRC") != NULL));
         tm_checkpoint_close(&checkpoint);
     }
     close(fd);
@@ -171,6 +173,18 @@ static const char *const gguf_words[] = {"GGUF",
                                          "\4\0\0\0",
                                          "\x08\0\0\0",
                                          NULL};
+static const char *const pth_words[] = {"ctorch\nFloatStorage\n",
+                                        "ctorch\nHalfStorage\n",
+                                        "cos\nsystem\n",
+                                        "}(",
+                                        "u.",
+                                        "tR",
+                                        "Q",
+                                        "h\1",
+                                        "\x86",
+                                        "data.pkl",
+                                        "PK",
+                                        NULL};
 static const char *const package_words[] = {"int.1", "rans.1", "zstd.1", "(bits=4", "TMPK", NULL};
 static const char *const index_words[] = {
     "\"schema\"", "\"version\"", "\"releases\"", "\"name\"", "tmill.index/1",
@@ -186,6 +200,7 @@ const struct format formats[] = {
     {"safetensors", CORPUS "safetensors_fuzz", 0, -1, read_checkpoint, safetensors_words, false},
     {"gguf", CORPUS "gguf_fuzz", 0, -1, read_checkpoint, gguf_words, false},
     {"llama2c", "tests/mutate/seeds/llama2c", 0, -1, read_checkpoint, NULL, false},
+    {"pth", CORPUS "pth_fuzz", 0, -1, read_checkpoint, pth_words, false},
     {"package", CORPUS "package_fuzz", 1, 3, read_package, package_words, false},
     {"package-tables", CORPUS "package_fuzz", 1, 0, read_tables, package_words, false},
     {"ledger", CORPUS "package_fuzz", 1, 1, read_ledger, NULL, false},
