@@ -31,12 +31,14 @@ def make(torch, folder):
     big = torch.randn(40, 30)
     views = {
         "whole": shared, "part": shared[7:27], "rows": shared.view(6, 10)[2:4],
-        "turned": big.t(), "every": big[:, ::3], "box": big[3:9, 2:5], "plane": torch.randn(2, 3, 4, 5)
-        .permute(0, 2, 3, 1), "fortran": torch.randn(3, 4, 5).permute(2, 1, 0),
-        "again": torch.randn(1, 6).expand(5, 6), "scalar": torch.tensor(3.5), "none": torch.empty(0, 4),
-        "parameter": torch.nn.Parameter(torch.randn(4, 4)), "complete": torch.randn(2, 2),
+        "turned": big.t(), "every": big[:, ::3], "box": big[3:9, 2:5],
+        "plane": torch.randn(2, 3, 4, 5).permute(0, 2, 3, 1),
+        "fortran": torch.randn(3, 4, 5).permute(2, 1, 0),
+        "again": torch.randn(1, 6).expand(5, 6), "scalar": torch.tensor(3.5),
+        "none": torch.empty(0, 4), "parameter": torch.nn.Parameter(torch.randn(4, 4)),
     }
-    layers = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LayerNorm(5), torch.nn.Conv2d(1, 2, 3))
+    layers = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LayerNorm(5),
+                                 torch.nn.Conv2d(1, 2, 3))
     optimizer = torch.optim.AdamW(layers.parameters())
     loss = layers[1](layers[0](torch.randn(2, 6))).sum()
     loss.backward()
@@ -44,8 +46,10 @@ def make(torch, folder):
     files = {
         "kinds": kinds, "views": views, "state": layers.state_dict(),
         "training": {"epoch": 3, "model_state_dict": layers.state_dict(),
-                     "optimizer_state_dict": optimizer.state_dict(), "args": {"lr": 0.1, "names": ["a"]}},
-        "nested": {"encoder": {"w": torch.randn(2, 2), "deep": {"b": torch.randn(3)}}, "v": [torch.ones(1)]},
+                     "optimizer_state_dict": optimizer.state_dict(),
+                     "args": {"lr": 0.1, "names": ["a"]}},
+        "nested": {"encoder": {"w": torch.randn(2, 2), "deep": {"b": torch.randn(3)}},
+                   "v": [torch.ones(1)]},
         "many": {f"layer.{i}.w": torch.full((2, 3), float(i)) for i in range(1500)},
         "one": torch.randn(4, 3),
     }
@@ -97,7 +101,8 @@ def compare(torch, program, path):
         ours[name] = (dtype, [int(d) for d in shape.split(",") if d], sha)
     wrong = [name for name in sorted(set(ours) | set(theirs)) if ours.get(name) != theirs.get(name)]
     for name in wrong[:5]:
-        print(f"{os.path.basename(path)}: {name}: ours {ours.get(name)}, torch's {theirs.get(name)}")
+        print(f"{os.path.basename(path)}: {name}: ours {ours.get(name)}, "
+              f"torch's {theirs.get(name)}")
     return len(theirs), len(wrong)
 
 

@@ -10,7 +10,7 @@ function(tm_whole name script labels)
     ENVIRONMENT "TMILL_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()
 
-foreach(name test_gguf_files test_llama2c_files test_safetensors_files
+foreach(name test_gguf_files test_llama2c_files test_safetensors_files test_pytorch_files
     test_model_folders test_quantisation
     test_operations test_network test_damaged_packages test_cmd_compress test_cmd_export
     test_cmd_inspect test_cmd_jobs test_cmd_key test_cmd_node test_cmd_publish test_cmd_verify
