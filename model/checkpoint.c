@@ -220,8 +220,11 @@ tm_status tm_checkpoint_read(struct tm_checkpoint *checkpoint, size_t index, uin
     }
     struct tm_file_in *file = checkpoint->sources.files[t->file];
     if (t->layout != 0) {
-        return tm_layout_read(&checkpoint->sources.layouts[t->layout - 1], file, t, offset, out,
-                              bytes, err);
+        const struct tm_layout *layout = &checkpoint->sources.layouts[t->layout - 1];
+        if (layout->check != 0) {
+            TM_TRY(tm_layout_check(&checkpoint->sources.checks[layout->check - 1], file, t, err));
+        }
+        return tm_layout_read(layout, file, t, offset, out, bytes, err);
     }
     return tm_file_read_at(file, t->offset + offset, out, bytes, err);
 }
@@ -233,10 +236,6 @@ tm_status tm_checkpoint_hash(struct tm_checkpoint *checkpoint, size_t index, str
     const struct tm_tensor *t = &checkpoint->sources.inventory.tensors[index];
     size_t piece = t->bytes < HASH_PIECE_BYTES ? (size_t)t->bytes : HASH_PIECE_BYTES;
     struct tm_hash *hash = NULL;
-    if (t->layout != 0) {
-        TM_TRY(tm_layout_check(&checkpoint->sources.layouts[t->layout - 1],
-                               checkpoint->sources.files[t->file], t, err));
-    }
     uint8_t *data = tm_alloc(piece);
     tm_status status = data == NULL ? TM_E_NOMEM : tm_hash_new(&hash);
     if (status != TM_OK) {

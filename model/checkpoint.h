@@ -22,7 +22,8 @@ void tm_checkpoint_close(struct tm_checkpoint **checkpoint);
 const struct tm_inventory *tm_checkpoint_inventory(const struct tm_checkpoint *checkpoint);
 const char *tm_checkpoint_path(const struct tm_checkpoint *checkpoint);
 
-/* bytes at offset within tensor `index`, in its own dtype. Thread-safe. */
+/* bytes at offset within tensor `index`, in its own dtype. Thread-safe. Where a zip archive has a
+ * checksum of what the tensor lies in, it is checked at the first read. */
 tm_status tm_checkpoint_read(struct tm_checkpoint *checkpoint, size_t index, uint64_t offset,
                              void *out, size_t bytes, struct tm_err *err) TM_MUST_USE;
 /* SHA-256 of the tensor's row-major little-endian bytes. The checksum that a zip archive has of

@@ -199,32 +199,32 @@ tm_status tm_layout_read(const struct tm_layout *layout, struct tm_file_in *file
 
 /* ---- checksum ---- */
 
-tm_status tm_layout_check(struct tm_layout *layout, struct tm_file_in *file,
+tm_status tm_layout_check(struct tm_layout_check *check, struct tm_file_in *file,
                           const struct tm_tensor *tensor, struct tm_err *err)
 {
-    if (!layout->has_crc || atomic_load(&layout->crc_good)) {
+    if (atomic_load(&check->good)) {
         return TM_OK;
     }
     uint8_t *data = tm_alloc(CRC_PIECE_BYTES);
     uint32_t crc = 0;
     tm_status status = data == NULL ? no_memory(tensor, file, err) : TM_OK;
-    for (uint64_t at = 0; at < layout->crc_bytes && status == TM_OK;) {
-        uint64_t left = layout->crc_bytes - at;
+    for (uint64_t at = 0; at < check->bytes && status == TM_OK;) {
+        uint64_t left = check->bytes - at;
         size_t piece = left < CRC_PIECE_BYTES ? (size_t)left : CRC_PIECE_BYTES;
-        status = tm_file_read_at(file, layout->crc_at + at, data, piece, err);
+        status = tm_file_read_at(file, check->at + at, data, piece, err);
         if (status == TM_OK) {
             crc = tm_crc32(crc, tm_view_of(data, piece));
         }
         at += piece;
     }
     tm_free(data);
-    if (status == TM_OK && crc != layout->crc) {
+    if (status == TM_OK && crc != check->crc) {
         struct tm_where where;
         tm_where(&where, tm_file_path(file), tm_view_of(tensor->name, tensor->name_bytes));
         return tm_err_set(err, TM_E_MALFORMED, where.text, what_failed, "fetch the file again",
                           "the checksum (CRC-32) of its data is %08x, and the archive says %08x",
-                          crc, layout->crc);
+                          crc, check->crc);
     }
-    atomic_store(&layout->crc_good, status == TM_OK);
+    atomic_store(&check->good, status == TM_OK);
     return status;
 }

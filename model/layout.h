@@ -14,11 +14,15 @@ struct tm_layout {
     uint64_t stride[TM_RANK_MAX]; /* elements from one index to the next; 0 repeats */
     uint32_t element_bytes;
     bool strided;
-    bool swapped; /* big-endian */
-    bool has_crc; /* CRC-32 of file bytes [crc_at, crc_at + crc_bytes) */
+    bool swapped;   /* big-endian */
+    uint32_t check; /* tm_sources.checks[check - 1] covers the elements; 0: nothing does */
+};
+
+/* CRC-32 of a part of a file, which several tensors may lie in. */
+struct tm_layout_check {
+    uint64_t at, bytes;
     uint32_t crc;
-    uint64_t crc_at, crc_bytes;
-    atomic_bool crc_good; /* it was checked, and right */
+    atomic_bool good; /* it was checked, and right */
 };
 
 /* The last element of a view of `shape` at strides, counted from its first one. false on overflow.
@@ -33,7 +37,7 @@ tm_status tm_layout_read(const struct tm_layout *layout, struct tm_file_in *file
                          const struct tm_tensor *tensor, uint64_t offset, void *out, size_t bytes,
                          struct tm_err *err) TM_MUST_USE;
 /* Checks the CRC once; TM_E_MALFORMED names the tensor. */
-tm_status tm_layout_check(struct tm_layout *layout, struct tm_file_in *file,
+tm_status tm_layout_check(struct tm_layout_check *check, struct tm_file_in *file,
                           const struct tm_tensor *tensor, struct tm_err *err) TM_MUST_USE;
 
 #endif

@@ -142,6 +142,10 @@ static tm_status load_zip(struct tm_pth *p)
 {
     const struct tm_zip_entry *object = NULL;
     TM_TRY(tm_zip_open(p->file, &p->zip, p->err));
+    p->checks = tm_calloc(p->zip.count, sizeof *p->checks);
+    if (p->checks == NULL) {
+        return tm_pth_no_memory(p);
+    }
     TM_TRY(find_object(p, &object));
     TM_TRY(read_byte_order(p));
     TM_TRY(tm_zip_read(&p->zip, object, &p->bytes, p->err));
@@ -149,15 +153,20 @@ static tm_status load_zip(struct tm_pth *p)
     return tm_pickle_read(tm_buf_view(&p->bytes), &options, &p->pickle, p->err);
 }
 
-static bool zip_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out)
+static tm_status zip_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out)
 {
     const struct tm_zip_entry *e = entry(p, "data/", key);
     if (e == NULL || e->method != 0) {
-        return false;
+        return TM_E_NOT_FOUND;
     }
-    *out = (struct tm_pth_storage){
-        .at = e->at, .bytes = e->bytes, .crc = e->crc, .has_crc = e->crc != 0};
-    return true;
+    size_t index = (size_t)(e - p->zip.entries);
+    if (e->crc != 0 && p->checks[index] == 0) {
+        tm_status status =
+            tm_sources_add_check(p->sources, e->at, e->bytes, e->crc, &p->checks[index]);
+        TM_TRY(tm_sources_fail(status, p->path, p->err));
+    }
+    *out = (struct tm_pth_storage){.at = e->at, .bytes = e->bytes, .check = p->checks[index]};
+    return TM_OK;
 }
 
 /* ---- legacy ---- */
@@ -476,7 +485,7 @@ static tm_status load_tar(struct tm_pth *p)
 
 /* ---- all ---- */
 
-bool tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out)
+tm_status tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out)
 {
     const struct tm_pth_storage wanted = {.key = key};
     if (p->zip.entries != NULL) {
@@ -486,10 +495,11 @@ bool tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage 
         p->storage_count == 0
             ? NULL
             : bsearch(&wanted, p->storages, p->storage_count, sizeof wanted, by_key);
-    if (found != NULL) {
-        *out = *found;
+    if (found == NULL) {
+        return TM_E_NOT_FOUND;
     }
-    return found != NULL;
+    *out = *found;
+    return TM_OK;
 }
 
 bool tm_pth_tensor(struct tm_pth *p, struct tm_view key, const struct tm_pth_tensor **out)
@@ -528,6 +538,7 @@ void tm_pth_unload(struct tm_pth *p)
     tm_zip_deinit(&p->zip);
     tm_buf_deinit(&p->bytes);
     tm_buf_deinit(&p->keys);
+    tm_free(p->checks);
     tm_free(p->storages);
     tm_free(p->tensors);
 }

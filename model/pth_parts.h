@@ -16,8 +16,7 @@
 struct tm_pth_storage {
     struct tm_view key; /* into the pickle that names it; legacy and tar */
     uint64_t at, bytes; /* in the file */
-    uint32_t crc;
-    bool has_crc;
+    uint32_t check;     /* tm_sources_add_check; 0: the file has no checksum of it */
 };
 
 /* A tensor of the tar form, which its pickle names by a number. */
@@ -37,6 +36,7 @@ struct tm_pth {
     struct tm_pickle pickle;
     struct tm_zip zip;
     struct tm_view prefix;           /* zip: "archive/" */
+    uint32_t *checks;                /* zip, by entry: its check, or 0 */
     struct tm_buf keys;              /* legacy and tar: the bytes of the pickles of keys */
     struct tm_pth_storage *storages; /* by key */
     size_t storage_count;
@@ -55,8 +55,9 @@ tm_status tm_pth_no_memory(struct tm_pth *p);
 /* Reads the object, finds the storages. */
 tm_status tm_pth_load(struct tm_pth *p) TM_MUST_USE;
 void tm_pth_unload(struct tm_pth *p);
-/* By the key in a persistent id. false when there is none. */
-bool tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_storage *out);
+/* By the key in a persistent id. TM_E_NOT_FOUND (without an error) when there is none. */
+tm_status tm_pth_storage(struct tm_pth *p, struct tm_view key,
+                         struct tm_pth_storage *out) TM_MUST_USE;
 bool tm_pth_tensor(struct tm_pth *p, struct tm_view key, const struct tm_pth_tensor **out);
 
 /* The value without what is wrapped around a tensor (Parameter), when it is one. */

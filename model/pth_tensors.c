@@ -137,6 +137,13 @@ struct place {
     uint64_t base;     /* element of the storage where a view of it begins */
 };
 
+static tm_status find_storage(struct tm_pth *p, const struct view *v, struct tm_view key,
+                              struct place *out)
+{
+    tm_status status = tm_pth_storage(p, key, &out->storage);
+    return status == TM_E_NOT_FOUND ? bad(p, v, "its storage is not in the file") : status;
+}
+
 /* ('storage', type, key, location, elements[, (view key, offset, elements)]) */
 static tm_status read_storage(struct tm_pth *p, const struct view *v, struct place *out)
 {
@@ -156,9 +163,7 @@ static tm_status read_storage(struct tm_pth *p, const struct view *v, struct pla
     if (out->type == NULL || out->type->kind != TM_GLOBAL_STORAGE) {
         return bad(p, v, "its storage has no type of numbers");
     }
-    if (!tm_pth_storage(p, tm_pickle_str(pickle, tm_pickle_item(pickle, id, 2)), &out->storage)) {
-        return bad(p, v, "its storage is not in the file");
-    }
+    TM_TRY(find_storage(p, v, tm_pickle_str(pickle, tm_pickle_item(pickle, id, 2)), out));
     struct tm_value part =
         count > 5 ? tm_pickle_item(pickle, id, 5) : (struct tm_value){.kind = TM_PICKLE_NONE};
     if (part.kind == TM_PICKLE_TUPLE &&
@@ -254,10 +259,7 @@ static tm_status put(struct tm_pth *p, const struct view *v, const struct place 
     struct tm_layout layout = {.element_bytes = element_bytes,
                                .strided = !tm_layout_is_dense(&v->shape, v->stride),
                                .swapped = p->swapped && element_bytes > 1,
-                               .has_crc = place->storage.has_crc,
-                               .crc = place->storage.crc,
-                               .crc_at = place->storage.at,
-                               .crc_bytes = place->storage.bytes};
+                               .check = place->storage.check};
     memcpy(layout.stride, v->stride, sizeof layout.stride);
     if (!tm_shape_bytes(&v->shape, dtype, &tensor.bytes) ||
         (tensor.bytes > REPEATED_BYTES_MAX &&
@@ -265,7 +267,7 @@ static tm_status put(struct tm_pth *p, const struct view *v, const struct place 
         return bad(p, v, "it repeats the elements of its storage beyond measure");
     }
     tm_status status = TM_OK;
-    if (layout.strided || layout.swapped || layout.has_crc) {
+    if (layout.strided || layout.swapped || layout.check != 0) {
         status = tm_sources_add_layout(p->sources, &layout, &tensor.layout);
     }
     if (status == TM_OK) {
@@ -286,9 +288,10 @@ static tm_status add_numbered(struct tm_pth *p, struct tm_value id, struct view 
         snprintf(number, sizeof number, "%lld", (long long)value);
         key = tm_view_str(number);
     }
-    if (!tm_pth_tensor(p, key, &t) || !tm_pth_storage(p, t->storage, &place.storage)) {
-        return bad(p, v, "the tensor or its storage is not in the file");
+    if (!tm_pth_tensor(p, key, &t)) {
+        return bad(p, v, "the tensor is not in the file");
     }
+    TM_TRY(find_storage(p, v, t->storage, &place));
     v->shape = t->shape;
     v->offset = t->offset;
     memcpy(v->stride, t->stride, sizeof v->stride);

@@ -13,25 +13,49 @@ void tm_sources_deinit(struct tm_sources *sources)
         tm_file_close(&sources->files[i]);
     }
     tm_free(sources->layouts);
+    tm_free(sources->checks);
     tm_inventory_deinit(&sources->inventory);
+}
+
+/* Room for one more item: in powers of two, when the last one is full. */
+static tm_status make_room(void **items, size_t count, size_t item_bytes)
+{
+    if ((count & (count - 1)) != 0) {
+        return TM_OK;
+    }
+    void *grown = tm_realloc_array(*items, count == 0 ? 1 : 2 * count, item_bytes);
+    if (grown == NULL) {
+        return TM_E_NOMEM;
+    }
+    *items = grown;
+    return TM_OK;
 }
 
 tm_status tm_sources_add_layout(struct tm_sources *sources, const struct tm_layout *layout,
                                 uint32_t *out)
 {
-    size_t count = sources->layout_count;
-    /* Room in powers of two, when the last one is full. */
-    if ((count & (count - 1)) == 0) {
-        struct tm_layout *grown = tm_realloc_array(sources->layouts, count == 0 ? 1 : 2 * count,
-                                                   sizeof *sources->layouts);
-        if (grown == NULL) {
-            return TM_E_NOMEM;
-        }
-        sources->layouts = grown;
-    }
-    memcpy(&sources->layouts[count], layout, sizeof *layout);
-    sources->layout_count++;
+    void *items = sources->layouts;
+    tm_status status = make_room(&items, sources->layout_count, sizeof *layout);
+    sources->layouts = items;
+    TM_TRY(status);
+    sources->layouts[sources->layout_count++] = *layout;
     *out = (uint32_t)sources->layout_count;
+    return TM_OK;
+}
+
+tm_status tm_sources_add_check(struct tm_sources *sources, uint64_t at, uint64_t bytes,
+                               uint32_t crc, uint32_t *out)
+{
+    void *items = sources->checks;
+    tm_status status = make_room(&items, sources->check_count, sizeof *sources->checks);
+    sources->checks = items;
+    TM_TRY(status);
+    struct tm_layout_check *check = &sources->checks[sources->check_count++];
+    check->at = at;
+    check->bytes = bytes;
+    check->crc = crc;
+    atomic_init(&check->good, false);
+    *out = (uint32_t)sources->check_count;
     return TM_OK;
 }
 

@@ -16,6 +16,8 @@ struct tm_sources {
     struct tm_file_in *files[TM_INVENTORY_FILES_MAX]; /* as inventory.files */
     struct tm_layout *layouts;                        /* tensor.layout - 1 is an index */
     size_t layout_count;
+    struct tm_layout_check *checks; /* layout.check - 1 is an index */
+    size_t check_count;
     const char *tensors_under; /* which dictionary of a PyTorch checkpoint (model/pth.h), or NULL */
 };
 
@@ -41,6 +43,9 @@ tm_status tm_sources_read_range(struct tm_sources *sources, size_t index, uint64
 /* A whole attachment appended to out. */
 tm_status tm_sources_read_attachment(struct tm_sources *sources, size_t index, struct tm_buf *out,
                                      struct tm_err *err) TM_MUST_USE;
+/* The same for a check: *out is what a layout names it by. */
+tm_status tm_sources_add_check(struct tm_sources *sources, uint64_t at, uint64_t bytes,
+                               uint32_t crc, uint32_t *out) TM_MUST_USE;
 /* Copies a layout; *out is what a tensor names it by. TM_E_NOMEM. */
 tm_status tm_sources_add_layout(struct tm_sources *sources, const struct tm_layout *layout,
                                 uint32_t *out) TM_MUST_USE;
