@@ -99,7 +99,7 @@ START_TEST(map_and_shards_must_agree)
          "tensor 'a': cannot read the sharded model: the index does not name it"},
         {"{\"weight_map\":{\"a\":\"1.st\",\"b\":\"3.st\"}}", TM_E_NOT_FOUND, "3.st"},
         {"{\"weight_map\":{\"a\":\"1.st\",\"b\":\"x.gguf\"}}", TM_E_MALFORMED,
-         "no safetensors file"},
+         "neither a safetensors file nor"},
         {"{\"weight_map\":{\"a\":\"1.st\",\"b\":\"lfs\"}}", TM_E_MALFORMED, "LFS"},
         {"{\"weight_map\":{\"a\":\"1.st\",\"b\":\"same\"}}", TM_E_MALFORMED, "duplicate"},
     };
