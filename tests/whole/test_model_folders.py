@@ -171,11 +171,11 @@ class WrongKind(Whole):
             "json": (b'{"error":"Repository not found"}', (2, 4), []),
             "empty": (b"", 4, ["empty"]), "short": (b"abc", 4, ["short"]),
             "noise": (bytes(range(200, 250)) * 20, 4, ["neither"]),
-            "zeros": (b"\0" * 4096, 4, []), "zip": (self.read(zipped), 8, ["PyTorch"]),
-            "tar": (self.read(tarred), 8, ["tar"]), "gz": (gzip.compress(page), 8, ["gzip"]),
-            "pickle": (b"\x80\x02}q\x00.", 8, ["pickle"]), "ggml": (b"lmgg" + b"\0" * 100, 8,
-                                                                    ["GGML"]),
-            "npy": (b"\x93NUMPY\x01\0" + b" " * 100, 8, ["NumPy"]),
+            "zeros": (b"\0" * 4096, 4, []), "zip": (self.read(zipped), 4, ["no tensor in it"]),
+            "tar": (self.read(tarred), 4, ["tar archive"]), "gz": (gzip.compress(page), 4, ["gzip"]),
+            "pickle": (b"\x80\x02}q\x00.", 4, ["no tensor in it"]),
+            "ggml": (b"lmgg" + b"\0" * 100, 8, ["GGML"]),
+            "npy": (b"\x93NUMPY\x01\0" + b" " * 100, 4, ["NumPy"]),
             "text": (b"hello, this is no model\n" * 9, 4, ["neither"])}
 
     def test_each_kind_is_told_what_it_is(self):
