@@ -283,7 +283,9 @@ static tm_status match_id(const char *jobs_dir, const char *prefix, char id[16],
 {
     struct tm_dir_list list = {0};
     size_t found = 0;
-    if (tm_path_is_dir(jobs_dir)) {
+    bool there;
+    TM_TRY(tm_path_find(jobs_dir, &there, err));
+    if (there) {
         TM_TRY(tm_dir_list(jobs_dir, &list, err));
     }
     for (size_t i = 0; i < list.count; i++) {
