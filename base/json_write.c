@@ -33,6 +33,10 @@ static void put_char(struct tm_jw *jw, uint32_t code, const char *text, size_t b
     if (found != NULL) {
         char pair[3] = {'\\', short_forms[found - short_for], '\0'};
         put(jw, pair);
+    } else if (tm_utf8_is_control(code) && code > 0xffff) { /* two halves (RFC 8259, section 7) */
+        unsigned rest = code - 0x10000;
+        keep(jw, tm_buf_printf(jw->out, "\\u%04x\\u%04x", 0xd800 + (rest >> 10),
+                               0xdc00 + (rest & 0x3ff)));
     } else if (tm_utf8_is_control(code)) {
         keep(jw, tm_buf_printf(jw->out, "\\u%04x", (unsigned)code));
     } else {

@@ -45,6 +45,26 @@ START_TEST(compact)
 }
 END_TEST
 
+/* U+202E and, as two halves, U+E0021; a reader gets the same characters back. */
+START_TEST(hidden_characters)
+{
+    struct tm_buf out;
+    struct tm_jw jw;
+    struct tm_json_doc *doc = NULL;
+    struct tm_view back;
+    const char text[] = "\xe2\x80\xae\xf3\xa0\x80\xa1";
+    tm_buf_init(&out, 100);
+    tm_jw_begin(&jw, &out, false);
+    tm_jw_str(&jw, NULL, text);
+    ck_assert_int_eq(tm_jw_end(&jw), TM_OK);
+    ck_assert(tm_view_eq_str(tm_buf_view(&out), "\"\\u202e\\udb40\\udc21\""));
+    ck_assert_int_eq(tm_json_parse(tm_buf_view(&out), "t", &doc, NULL), TM_OK);
+    ck_assert(tm_json_str(tm_json_root(doc), &back) && tm_view_eq_str(back, text));
+    tm_json_free(&doc);
+    tm_buf_deinit(&out);
+}
+END_TEST
+
 START_TEST(pretty)
 {
     struct tm_buf out;
@@ -112,6 +132,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("json_write");
     TCase *tc = tcase_create("write");
     tcase_add_test(tc, compact);
+    tcase_add_test(tc, hidden_characters);
     tcase_add_test(tc, pretty);
     tcase_add_test(tc, scalars_at_the_root);
     tcase_add_test(tc, errors_stick);

@@ -88,7 +88,8 @@ START_TEST(escapes)
         {"\x1b[31m", 5, "\\x1b[31m"},
         {"a\0b", 3, "a\\x00b"},
         {"\x7f", 1, "\\x7f"},
-        {"\xc2\x9b", 2, "\\xc2\\x9b"}, /* C1: an 8-bit escape sequence */
+        {"\xc2\x9b", 2, "\\xc2\\x9b"},          /* C1: an 8-bit escape sequence */
+        {"\xe2\x80\xae", 3, "\\xe2\\x80\\xae"}, /* turns the direction of writing */
         {"\xc2\xa0", 2, "\xc2\xa0"},
         {"\xc3\xa4", 2, "\xc3\xa4"},
         {"\xff\xfe", 2, "\\xff\\xfe"},

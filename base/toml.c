@@ -193,7 +193,7 @@ static tm_status put_escaped(struct tm_buf *out, uint32_t code)
     if (found != NULL) {
         return tm_buf_printf(out, "\\%c", short_forms[found - short_for]);
     }
-    return tm_buf_printf(out, "\\u%04x", (unsigned)code);
+    return tm_buf_printf(out, code > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)code);
 }
 
 tm_status tm_toml_put_str(struct tm_buf *out, struct tm_view text)

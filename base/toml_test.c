@@ -107,6 +107,10 @@ START_TEST(put_string)
     ck_assert(tm_view_eq_str(tm_buf_view(&out),
                              "\"a\\\"\\\\\\n\\t\\u0001\\u007f\\u0085\xc3\xa4\\ufffd\""));
     tm_buf_deinit(&out);
+    tm_buf_init(&out, 200);
+    ck_assert_int_eq(tm_toml_put_str(&out, tm_view_str("\xe2\x80\xae\xf3\xa0\x80\xa1")), TM_OK);
+    ck_assert(tm_view_eq_str(tm_buf_view(&out), "\"\\u202e\\U000e0021\""));
+    tm_buf_deinit(&out);
     for (size_t max = 0; max < 6; max++) {
         tm_buf_init(&out, max);
         ck_assert_int_eq(tm_toml_put_str(&out, tm_view_str("\x01z")), TM_E_LIMIT);

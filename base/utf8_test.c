@@ -83,6 +83,18 @@ START_TEST(controls)
     ck_assert(tm_utf8_is_control(0x7f));
     ck_assert(tm_utf8_is_control(0x9f));
     ck_assert(!tm_utf8_is_control(0xa0));
+    static const uint32_t hidden[] = {0xad,   0x61c,  0x180e,  0x200b,  0x200e, 0x200f, 0x2028,
+                                      0x2029, 0x202a, 0x202e,  0x2060,  0x2066, 0x2069, 0xfeff,
+                                      0xfff9, 0xfffb, 0xe0001, 0xe0020, 0xe007f};
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        ck_assert_msg(tm_utf8_is_control(hidden[i]), "U+%04X", hidden[i]);
+    }
+    static const uint32_t shown[] = {0xac,   0xae,   0x61b,   0x200a,  0x200c, 0x200d, 0x2010,
+                                     0x2027, 0x202f, 0x205f,  0x2070,  0xfefe, 0xff00, 0xfff8,
+                                     0xfffd, 0x5d0,  0x1f600, 0xdffff, 0xe0080};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        ck_assert_msg(!tm_utf8_is_control(shown[i]), "U+%04X", shown[i]);
+    }
 }
 END_TEST
 

@@ -228,6 +228,8 @@ def refusals(rng):
         ("a number too large for its type", field(3, b"\x08" + varint(2**33 + 3)), "number"),
         ("a control character", encoded("bye", reason="a\x1b[2J"), "control"),
         ("a C1 control character", encoded("bye", reason="a\u009b2J"), "control"),
+        ("a right-to-left override", encoded("bye", reason="a\u202egnp"), "control"),
+        ("a tag character", encoded("bye", reason="a\U000e0041"), "control"),
         ("a text too long", encoded("bye", reason="x" * 256), "reason"),
         ("a name too long", encoded("hello", name="x" * 64), "name"),
         ("a key too short", encoded("hello", key=bytes(31)), "key"),
