@@ -2,7 +2,9 @@
 #include "crypto/identity.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/mem.h"
 #include "crypto/digest.h"
@@ -125,6 +127,14 @@ struct tm_identity {
     uint8_t *secret; /* guarded pages, read-only: the seed, then the public key */
 };
 
+static void forbid_dumps(void)
+{
+    const char *wish = getenv("TMILL_DUMPABLE");
+    if (wish == NULL || strcmp(wish, "1") != 0) {
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+}
+
 tm_status tm_identity_from_seed(const uint8_t seed[32], struct tm_identity **out,
                                 struct tm_err *err)
 {
@@ -139,6 +149,7 @@ tm_status tm_identity_from_seed(const uint8_t seed[32], struct tm_identity **out
         return tm_err_set(err, TM_E_NOMEM, NULL, "cannot make an identity", NULL,
                           "no guarded memory for the secret key");
     }
+    forbid_dumps();
     crypto_sign_seed_keypair(identity->public_key.b, identity->secret, seed);
     sodium_mprotect_readonly(identity->secret);
     *out = identity;

@@ -38,7 +38,10 @@ tm_status tm_public_key_parse(struct tm_view text, struct tm_public_key *out,
 tm_status tm_public_key_curve(const struct tm_public_key *key,
                               uint8_t out[TM_CURVE_KEY_BYTES]) TM_MUST_USE;
 
-/* The secret half, in guarded memory. */
+/* The secret half, in guarded memory: locked, between pages that cannot be touched, read-only after
+ * it was made, wiped at the end. The first one of a process makes it undumpable: no core file, and
+ * no other process of the same user may read its memory or attach a debugger. TMILL_DUMPABLE=1 in
+ * the environment leaves that out. */
 struct tm_identity;
 tm_status tm_identity_generate(struct tm_identity **out, struct tm_err *err) TM_MUST_USE;
 /* From a 32-byte seed: tests and derived identities. */

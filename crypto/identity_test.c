@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,6 +80,27 @@ START_TEST(generated_identities_differ)
 END_TEST
 
 /* printf '<public key of TEST 1 as bytes>' | sha256sum */
+START_TEST(a_process_with_a_secret_cannot_be_dumped)
+{
+    struct tm_identity *identity = NULL;
+    ck_assert_int_eq(tm_crypto_init(NULL), TM_OK);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(setenv("TMILL_DUMPABLE", "1", 1), 0);
+    ck_assert_int_eq(tm_identity_generate(&identity, NULL), TM_OK);
+    ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
+    tm_identity_destroy(&identity);
+    ck_assert_int_eq(setenv("TMILL_DUMPABLE", "0", 1), 0);
+    ck_assert_int_eq(tm_identity_generate(&identity, NULL), TM_OK);
+    ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+    tm_identity_destroy(&identity);
+    ck_assert_int_eq(unsetenv("TMILL_DUMPABLE"), 0);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(tm_identity_generate(&identity, NULL), TM_OK);
+    ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+    tm_identity_destroy(&identity);
+}
+END_TEST
+
 START_TEST(the_node_id_is_the_start_of_the_key_digest)
 {
     struct tm_identity *identity = rfc_identity(0);
@@ -264,6 +286,7 @@ Suite *tm_suite(void)
     TCase *keys = tcase_create("keys");
     tcase_add_test(keys, keys_and_signatures_are_those_of_rfc_8032);
     tcase_add_test(keys, generated_identities_differ);
+    tcase_add_test(keys, a_process_with_a_secret_cannot_be_dumped);
     tcase_add_test(keys, the_node_id_is_the_start_of_the_key_digest);
     tcase_add_test(keys, key_text_goes_there_and_back_and_typing_errors_are_seen);
     tcase_add_test(keys, the_curve_keys_are_a_pair);

@@ -10,3 +10,4 @@ function(tm_attack name)
 endfunction()
 
 tm_attack(escapes)
+tm_attack(secrets)
