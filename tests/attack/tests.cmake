@@ -12,3 +12,7 @@ endfunction()
 
 tm_attack(attack_escapes)
 tm_attack(attack_secrets)
+
+add_test(NAME attack.security_page WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  COMMAND ${TMILL_SYSTEM_PYTHON} -B tests/attack/security_page.py ${CMAKE_BINARY_DIR})
+set_tests_properties(attack.security_page PROPERTIES LABELS attack TIMEOUT 60)
