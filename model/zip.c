@@ -140,7 +140,7 @@ static tm_status read_end64(struct opener *o, uint64_t end_at, const uint8_t end
 
 static tm_status read_end(struct opener *o)
 {
-    uint8_t end[END_BYTES];
+    uint8_t end[END_BYTES] = {0};
     uint64_t end_at = 0, limit = 0;
     if (o->file_bytes < END_BYTES) {
         return bad_at(o, 0, "too short to be an archive");
