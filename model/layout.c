@@ -64,6 +64,7 @@ static uint64_t place_of(const struct window *w, uint64_t index)
     const struct tm_shape *shape = &w->tensor->shape;
     uint64_t place = 0;
     for (uint32_t i = shape->rank; i > 0; i--) {
+        TM_ASSERT(shape->dim[i - 1] > 0); /* an element was asked for */
         place += index % shape->dim[i - 1] * w->layout->stride[i - 1];
         index /= shape->dim[i - 1];
     }

@@ -57,7 +57,7 @@ static bool read_config(const uint8_t *at, bool may_negate, struct config *out)
 
 bool tm_llama2c_is(struct tm_view head)
 {
-    struct config config;
+    struct config config = {.heads = 1};
     return has_magic(head) || (head.bytes >= CONFIG_BYTES && read_config(head.data, true, &config));
 }
 
@@ -204,7 +204,7 @@ static tm_status add(const struct placed *placed, enum kind kind, uint32_t layer
 static tm_status parse(struct tm_view head, const struct tm_llama2c_options *options,
                        struct tm_inventory *inventory, struct config *config, struct tm_err *err)
 {
-    struct placed placed[KINDS];
+    struct placed placed[KINDS] = {{.at = 0}};
     TM_TRY(read_header(head, options->path, config, err));
     TM_TRY(place(config, options, placed, err));
     TM_TRY(add(placed, EMBED, 0, options, inventory, err));
@@ -220,7 +220,7 @@ static tm_status parse(struct tm_view head, const struct tm_llama2c_options *opt
 tm_status tm_llama2c_parse(struct tm_view head, const struct tm_llama2c_options *options,
                            struct tm_inventory *inventory, struct tm_err *err)
 {
-    struct config config;
+    struct config config = {.heads = 1};
     return parse(head, options, inventory, &config, err);
 }
 
@@ -322,7 +322,7 @@ tm_status tm_llama2c_open(struct tm_sources *sources, uint32_t file, struct tm_e
     struct tm_llama2c_options options = {
         .path = tm_file_path(in), .file = file, .file_bytes = tm_file_bytes(in)};
     uint8_t head[TM_LLAMA2C_HEAD_BYTES];
-    struct config config;
+    struct config config = {.heads = 1};
     size_t take = options.file_bytes < sizeof head ? (size_t)options.file_bytes : sizeof head;
     sources->inventory.format = TM_FORMAT_LLAMA2C;
     TM_TRY(tm_file_read_at(in, 0, head, take, err));

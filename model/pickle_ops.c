@@ -25,7 +25,7 @@ static tm_status push_kind(struct tm_pickle_vm *vm, enum tm_pickle_kind kind, ui
 
 static tm_status push_int(struct tm_pickle_vm *vm, int64_t number)
 {
-    struct tm_value value;
+    struct tm_value value = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_new_int(vm, number, &value));
     return tm_pickle_push(vm, value);
 }
@@ -295,7 +295,7 @@ static tm_status op_global(struct tm_pickle_vm *vm)
 
 static tm_status op_stack_global(struct tm_pickle_vm *vm)
 {
-    struct tm_value name, module;
+    struct tm_value name = {.kind = TM_PICKLE_NONE}, module = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &name));
     TM_TRY(tm_pickle_pop(vm, &module));
     if (name.kind != TM_PICKLE_STR || module.kind != TM_PICKLE_STR) {
@@ -333,7 +333,7 @@ static tm_status fill_dict(struct tm_pickle_vm *vm, struct tm_value dict, struct
 
 static tm_status call_dict(struct tm_pickle_vm *vm, struct tm_value args)
 {
-    struct tm_value dict;
+    struct tm_value dict = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_new_node(vm, TM_PICKLE_DICT, NULL, 0, &dict));
     for (uint32_t i = 0; i < tm_pickle_count(vm->out, args) && i < 2; i++) {
         TM_TRY(fill_dict(vm, dict, tm_pickle_item(vm->out, args, i)));
@@ -365,7 +365,7 @@ static tm_status refuse_call(struct tm_pickle_vm *vm, const struct tm_global *g)
 static tm_status call(struct tm_pickle_vm *vm, struct tm_value callee, struct tm_value args)
 {
     const struct tm_global *g = tm_pickle_global(vm->out, callee);
-    struct tm_value node, items[2] = {callee, args};
+    struct tm_value node = {.kind = TM_PICKLE_NONE}, items[2] = {callee, args};
     if (callee.kind != TM_PICKLE_GLOBAL || args.kind != TM_PICKLE_TUPLE) {
         return tm_pickle_bad(vm, "a call of what is no name, or without a tuple of arguments");
     }
@@ -407,7 +407,7 @@ static tm_status call(struct tm_pickle_vm *vm, struct tm_value callee, struct tm
 
 static tm_status op_reduce(struct tm_pickle_vm *vm)
 {
-    struct tm_value args, callee;
+    struct tm_value args = {.kind = TM_PICKLE_NONE}, callee = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &args));
     TM_TRY(tm_pickle_pop(vm, &callee));
     return call(vm, callee, args);
@@ -415,7 +415,7 @@ static tm_status op_reduce(struct tm_pickle_vm *vm)
 
 static tm_status op_newobj_ex(struct tm_pickle_vm *vm)
 {
-    struct tm_value named;
+    struct tm_value named = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &named));
     return op_reduce(vm);
 }
@@ -436,7 +436,7 @@ static tm_status take_tuple(struct tm_pickle_vm *vm, uint32_t skip, struct tm_va
 
 static tm_status op_inst(struct tm_pickle_vm *vm)
 {
-    struct tm_value args, callee;
+    struct tm_value args = {.kind = TM_PICKLE_NONE}, callee = {.kind = TM_PICKLE_NONE};
     TM_TRY(op_global(vm));
     if (vm->c.overrun) {
         return TM_OK;
@@ -448,7 +448,7 @@ static tm_status op_inst(struct tm_pickle_vm *vm)
 
 static tm_status op_obj(struct tm_pickle_vm *vm)
 {
-    struct tm_value args, callee;
+    struct tm_value args = {.kind = TM_PICKLE_NONE}, callee = {.kind = TM_PICKLE_NONE};
     TM_TRY(take_tuple(vm, 1, &args));
     TM_TRY(tm_pickle_pop(vm, &callee));
     return call(vm, callee, args);
@@ -457,7 +457,7 @@ static tm_status op_obj(struct tm_pickle_vm *vm)
 /* The state of an object: attributes of a dictionary or of a plain class, which nobody needs. */
 static tm_status op_build(struct tm_pickle_vm *vm)
 {
-    struct tm_value state, object;
+    struct tm_value state = {.kind = TM_PICKLE_NONE}, object = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &state));
     TM_TRY(tm_pickle_pop(vm, &object));
     return tm_pickle_push(vm, object);
@@ -465,7 +465,7 @@ static tm_status op_build(struct tm_pickle_vm *vm)
 
 static tm_status op_binpersid(struct tm_pickle_vm *vm)
 {
-    struct tm_value id, node;
+    struct tm_value id = {.kind = TM_PICKLE_NONE}, node = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &id));
     TM_TRY(tm_pickle_new_node(vm, TM_PICKLE_PERSISTENT, &id, 1, &node));
     TM_TRY(tm_pickle_note_persistent(vm, node.at));
@@ -488,7 +488,7 @@ static tm_status op_persid(struct tm_pickle_vm *vm)
 
 static tm_status push_node(struct tm_pickle_vm *vm, enum tm_pickle_kind kind, uint32_t first)
 {
-    struct tm_value node;
+    struct tm_value node = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_new_node(vm, kind, above(vm, first), vm->depth - first, &node));
     vm->depth = first;
     return tm_pickle_push(vm, node);
@@ -557,7 +557,7 @@ static tm_status append_some(struct tm_pickle_vm *vm, uint32_t count, enum tm_pi
 
 static tm_status op_pop(struct tm_pickle_vm *vm)
 {
-    struct tm_value value;
+    struct tm_value value = {.kind = TM_PICKLE_NONE};
     uint32_t first = 0;
     if (vm->mark_count > 0 && vm->marks[vm->mark_count - 1] == vm->depth) {
         return tm_pickle_pop_mark(vm, &first);
@@ -575,7 +575,7 @@ static tm_status op_pop_mark(struct tm_pickle_vm *vm)
 
 static tm_status op_dup(struct tm_pickle_vm *vm)
 {
-    struct tm_value value;
+    struct tm_value value = {.kind = TM_PICKLE_NONE};
     TM_TRY(tm_pickle_pop(vm, &value));
     TM_TRY(tm_pickle_push(vm, value));
     return tm_pickle_push(vm, value);

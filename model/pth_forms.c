@@ -147,6 +147,7 @@ static tm_status load_zip(struct tm_pth *p)
         return tm_pth_no_memory(p);
     }
     TM_TRY(find_object(p, &object));
+    TM_ASSERT(object != NULL);
     TM_TRY(read_byte_order(p));
     TM_TRY(tm_zip_read(&p->zip, object, &p->bytes, p->err));
     const struct tm_pickle_options options = {.path = p->path, .offset = object->at};

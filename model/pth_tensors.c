@@ -180,6 +180,7 @@ static tm_status read_dtype(struct tm_pth *p, const struct view *v, struct place
                             enum tm_dtype *out)
 {
     const struct tm_global *type = place->type;
+    TM_ASSERT(type != NULL);
     if (type->elements == TM_TORCH_BYTES) {
         const struct tm_global *given = tm_pickle_global(&p->pickle, v->dtype);
         if (given == NULL || given->kind != TM_GLOBAL_DTYPE) {

@@ -321,8 +321,14 @@ static tm_status read_locals(struct opener *o)
     struct tm_zip *zip = o->zip;
     uint8_t *name = tm_alloc(UINT16_MAX);
     uint64_t end = 0;
-    tm_status status = name != NULL ? TM_OK : no_memory(o);
-    qsort(zip->entries, zip->count, sizeof *zip->entries, by_header);
+    tm_status status = TM_OK;
+    if (name == NULL) {
+        return no_memory(o);
+    }
+    TM_ASSERT(zip->entries != NULL);
+    if (zip->count > 0) {
+        qsort(zip->entries, zip->count, sizeof *zip->entries, by_header);
+    }
     for (size_t i = 0; i < zip->count && status == TM_OK; i++) {
         struct tm_zip_entry *e = &zip->entries[i];
         status = e->header < end ? bad_entry(o, e, "it overlaps the entry before it")
@@ -345,7 +351,9 @@ tm_status tm_zip_open(struct tm_file_in *file, struct tm_zip *out, struct tm_err
     TM_TRY(read_end(&o));
     TM_TRY(read_directory(&o));
     TM_TRY(read_locals(&o));
-    qsort(out->entries, out->count, sizeof *out->entries, by_name);
+    if (out->count > 0) {
+        qsort(out->entries, out->count, sizeof *out->entries, by_name);
+    }
     for (size_t i = 1; i < out->count; i++) {
         if (compare_names(out->entries[i - 1].name, out->entries[i].name) == 0) {
             return bad_entry(&o, &out->entries[i], "the name is there twice");
