@@ -21,7 +21,8 @@ export LC_ALL
 # building, the demo and what a developer runs all day
 PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libsodium-dev
     libprotobuf-c-dev protobuf-c-compiler libzstd-dev libssl-dev libjansson-dev libsqlite3-dev
-    libcurl4-openssl-dev check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
+    libcurl4-openssl-dev libpcre2-dev libutf8proc-dev
+    check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
     python3 python3-venv ca-certificates unzip strace locales"
 # the whole set of tests: faults, coverage, judges, the second and third processor architecture
 TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/tokenizer/added.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tests/support/suite.h"
+
+/* What the text becomes: plain pieces as they are, tokens as {id:text}, each followed by '|'. */
+static void cut(const struct tm_added *added, const struct tm_normals *normals, const char *text,
+                bool specials, char *out)
+{
+    struct tm_pieces pieces;
+    tm_pieces_init(&pieces);
+    ck_assert_int_eq(tm_added_cut(added, normals, tm_view_str(text), specials, &pieces), TM_OK);
+    *out = 0;
+    for (size_t i = 0; i < tm_pieces_count(&pieces); i++) {
+        const struct tm_piece *piece = tm_pieces_at(&pieces, i);
+        struct tm_view view = tm_pieces_text(&pieces, piece);
+        size_t at = strlen(out);
+        if (piece->token != TM_NO_TOKEN) {
+            snprintf(out + at, 256 - at, "{%u:%.*s}|", piece->token, (int)view.bytes,
+                     (const char *)view.data);
+        } else {
+            snprintf(out + at, 256 - at, "%.*s|", (int)view.bytes, (const char *)view.data);
+        }
+    }
+    tm_pieces_deinit(&pieces);
+}
+
+static const struct {
+    struct tm_added_token token;
+    const char *text;
+} tokens[] = {
+    {{.id = 10, .special = true}, "<s>"},
+    {{.id = 11, .special = true}, "<s>x"},
+    {{.id = 12, .single_word = true}, "word"},
+    {{.id = 13, .lstrip = true, .rstrip = true}, "[M]"},
+    {{.id = 14, .normalized = true}, "NOR"},
+    {{.id = 15, .normalized = true, .verbatim = true}, "low"},
+};
+
+static void make(struct tm_added *added, struct tm_normals *normals)
+{
+    tm_added_init(added);
+    tm_normals_init(normals);
+    ck_assert_int_eq(tm_normals_add(normals, TM_NORMAL_LOWERCASE, NULL, tm_view_str(""), NULL),
+                     TM_OK);
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        ck_assert_int_eq(tm_added_put(added, tokens[i].token, tm_view_str(tokens[i].text)), TM_OK);
+    }
+    ck_assert_int_eq(tm_added_seal(added, normals), TM_OK);
+}
+
+static const struct {
+    const char *text, *out;
+    bool specials;
+} cases[] = {
+    {"A<s>B", "a|{10:<s>}|b|", true},
+    {"A<s>B", "a<s>b|", false},
+    {"<s>x<s>", "{11:<s>x}|{10:<s>}|", true}, /* the longest */
+    {"a word.", "a |{12:word}|.|", true},
+    {"words word", "words |{12:word}|", true},
+    {"sword", "sword|", true},
+    {"\xc3\xa9word", "\xc3\xa9word|", true},
+    {"a  [M] \t b", "a|{13:  [M] \t }|b|", true},
+    {"[M][M]", "{13:[M]}|{13:[M]}|", true},
+    {"nor NOR Nor", "{14:nor}| |{14:nor}| |{14:nor}|", true}, /* found after lowercasing */
+    {"LOW low", "{15:low}| |{15:low}|", true},
+    {"", "", true},
+};
+
+START_TEST(tokens_are_cut_out)
+{
+    struct tm_added added;
+    struct tm_normals normals;
+    char out[256];
+    make(&added, &normals);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cut(&added, &normals, cases[i].text, cases[i].specials, out);
+        ck_assert_msg(strcmp(out, cases[i].out) == 0, "%s becomes %s", cases[i].text, out);
+    }
+    ck_assert_uint_eq(tm_added_find(&added, 12)->bytes, 4);
+    ck_assert_ptr_null(tm_added_find(&added, 9));
+    ck_assert_ptr_null(tm_added_find(&added, 99));
+    ck_assert_int_eq(tm_added_put(&added, tokens[0].token, tm_view_str("")), TM_E_MALFORMED);
+    tm_added_deinit(&added);
+    tm_normals_deinit(&normals);
+}
+END_TEST
+
+START_TEST(memory_runs_out)
+{
+    size_t live = tm_mem_live_blocks();
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct tm_added added;
+        struct tm_normals normals;
+        struct tm_pieces pieces;
+        tm_added_init(&added);
+        tm_normals_init(&normals);
+        tm_pieces_init(&pieces);
+        tm_mem_fail_at(n);
+        tm_status status = TM_OK;
+        for (size_t i = 0; i < sizeof tokens / sizeof tokens[0] && status == TM_OK; i++) {
+            status = tm_added_put(&added, tokens[i].token, tm_view_str(tokens[i].text));
+        }
+        if (status == TM_OK) {
+            status = tm_added_seal(&added, &normals);
+        }
+        if (status == TM_OK) {
+            status = tm_added_cut(&added, &normals, tm_view_str("a<s>NOR"), true, &pieces);
+        }
+        failed = tm_mem_failed();
+        tm_mem_fail_at(0);
+        ck_assert_int_eq(status, failed ? TM_E_NOMEM : TM_OK);
+        tm_added_deinit(&added);
+        tm_normals_deinit(&normals);
+        tm_pieces_deinit(&pieces);
+        ck_assert_uint_eq(tm_mem_live_blocks(), live);
+    }
+}
+END_TEST
+
+Suite *tm_suite(void)
+{
+    Suite *suite = suite_create("added");
+    TCase *tc = tcase_create("added");
+    tcase_add_test(tc, tokens_are_cut_out);
+    tcase_add_test(tc, memory_runs_out);
+    suite_add_tcase(suite, tc);
+    return suite;
+}

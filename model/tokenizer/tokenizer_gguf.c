@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reads the tokenizer of a GGUF file from its metadata (tokenizer.ggml.*). Source: ggml
+ * docs/gguf.md; what a pre-tokenizer's name stands for is in llama.cpp, src/llama-vocab.cpp. */
+#include "model/tokenizer/tokenizer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "model/gguf_meta.h"
+#include "model/tokenizer/sentencepiece.h"
+
+/* ---- pre-tokenizers that have a name only ---- */
+
+#define DIGITS_ONE "\\p{N}"
+#define GPT2 NULL /* stands for tm_presplit_gpt2 */
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define LLAMA3                                                                                     \
+    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"       \
+                 "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define QWEN2                                                                                      \
+    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"            \
+                 "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define UPPER "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}"
+#define LOWER "\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}"
+#define GPT4O                                                                                      \
+    "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+" CONTRACTIONS "?"                              \
+    "|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER "]*" CONTRACTIONS "?"                             \
+    "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+static const struct {
+    const char *names; /* blanks between */
+    const char *first; /* a pattern that cuts before `pattern` does, or NULL */
+    const char *pattern;
+    bool whole_words;
+} presplits[] = {
+    {"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de olmo a.x-4.0 mellum", NULL, GPT2, false},
+    {"smollm starcoder refact command-r codeshell exaone minerva-7b", DIGITS_ONE, GPT2, false},
+    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral dbrx smaug-bpe", NULL, LLAMA3, true},
+    {"qwen2 deepseek-r1-qwen stablelm2 hunyuan megrez kormo qwen35", NULL, QWEN2, false},
+    {"gpt-4o llama4", NULL, GPT4O, false},
+};
+
+static bool has_word(const char *words, struct tm_view word)
+{
+    for (const char *at = words; *at != 0;) {
+        size_t length = strcspn(at, " ");
+        if (length == word.bytes && memcmp(at, word.data, length) == 0) {
+            return true;
+        }
+        at += length + (at[length] == ' ');
+    }
+    return false;
+}
+
+struct reader {
+    struct tm_tokenizer *t;
+    struct tm_view meta;
+    struct tm_err *err;
+};
+
+static tm_status malformed(struct reader *r, const char *why)
+{
+    return tm_tokenizer_fail(TM_E_MALFORMED, why, r->err);
+}
+
+static bool flag(struct reader *r, const char *key, bool otherwise)
+{
+    uint64_t value;
+    return tm_gguf_meta_u64(r->meta, key, &value) ? value != 0 : otherwise;
+}
+
+static uint32_t token_id(struct reader *r, const char *key)
+{
+    uint64_t value;
+    bool known = tm_gguf_meta_u64(r->meta, key, &value) && value < TM_VOCAB_MAX;
+    return known ? (uint32_t)value : TM_NO_TOKEN;
+}
+
+static tm_status set_presplit(struct reader *r)
+{
+    struct tm_presplit *presplit = &r->t->presplit;
+    struct tm_view name = tm_view_str("default");
+    const char *pattern = GPT2, *first = NULL;
+    bool known = false;
+    (void)tm_gguf_meta_str(r->meta, "tokenizer.ggml.pre", &name);
+    for (size_t i = 0; i < sizeof presplits / sizeof presplits[0] && !known; i++) {
+        known = has_word(presplits[i].names, name);
+        if (known) {
+            pattern = presplits[i].pattern;
+            first = presplits[i].first;
+            r->t->bpe.whole_words = presplits[i].whole_words;
+        }
+    }
+    if (!known) {
+        char text[64];
+        snprintf(r->t->note, sizeof r->t->note,
+                 "the pre-tokenizer '%s' is not known; GPT-2's is used, and tokens may differ",
+                 tm_escape((const char *)name.data, name.bytes, text, sizeof text));
+    }
+    if (first != NULL) {
+        TM_TRY(tm_presplit_pattern(presplit, tm_view_str(first), TM_SPLIT_ISOLATED, false, r->err));
+    }
+    TM_TRY(tm_presplit_pattern(presplit, tm_view_str(pattern == GPT2 ? tm_presplit_gpt2 : pattern),
+                               TM_SPLIT_ISOLATED, false, r->err));
+    return tm_presplit_bytes(presplit, r->err);
+}
+
+/* ---- tokens and merges ---- */
+
+/* The items of an array of 32-bit values, or none. */
+static tm_status values(struct reader *r, const char *key, enum tm_gguf_type type, uint64_t count,
+                        struct tm_cursor *out)
+{
+    struct tm_gguf_kv kv;
+    *out = tm_cursor_of(tm_view_str(""));
+    if (!tm_gguf_meta_find(r->meta, key, &kv)) {
+        return TM_OK;
+    }
+    if (kv.type != TM_GGUF_ARRAY || kv.item_type != type || kv.item_count != count) {
+        return malformed(r, "its scores or token types are not one for each token");
+    }
+    *out = tm_cursor_of(kv.value);
+    return TM_OK;
+}
+
+static tm_status read_tokens(struct reader *r)
+{
+    struct tm_gguf_kv tokens;
+    struct tm_cursor scores, kinds;
+    if (!tm_gguf_meta_find(r->meta, "tokenizer.ggml.tokens", &tokens) ||
+        tokens.type != TM_GGUF_ARRAY || tokens.item_type != TM_GGUF_STRING) {
+        return malformed(r, "it has no list of tokens");
+    }
+    if (tokens.item_count > TM_VOCAB_MAX) {
+        return malformed(r, "the vocabulary is too large");
+    }
+    TM_TRY(values(r, "tokenizer.ggml.scores", TM_GGUF_F32, tokens.item_count, &scores));
+    TM_TRY(values(r, "tokenizer.ggml.token_type", TM_GGUF_I32, tokens.item_count, &kinds));
+    struct tm_cursor texts = tm_cursor_of(tokens.value);
+    struct tm_view text;
+    for (uint32_t id = 0; tm_gguf_string_next(&texts, &text); id++) {
+        float score = scores.bytes > 0 ? tm_f32_from_bits(tm_cursor_u32(&scores)) : 0.0f;
+        uint32_t kind = kinds.bytes > 0 ? tm_cursor_u32(&kinds) : TM_PIECE_NORMAL;
+        if (!(score > -1e30f && score < 1e30f)) {
+            return malformed(r, "a token's score is no number");
+        }
+        /* A token without text is a gap that a converter filled. */
+        kind = text.bytes == 0 ? TM_PIECE_UNUSED : kind;
+        TM_TRY(tm_spm_put(r->t, id, text, score, kind, r->err));
+    }
+    return TM_OK;
+}
+
+static tm_status read_merges(struct reader *r)
+{
+    struct tm_gguf_kv merges;
+    struct tm_view text;
+    if (!tm_gguf_meta_find(r->meta, "tokenizer.ggml.merges", &merges) ||
+        merges.type != TM_GGUF_ARRAY || merges.item_type != TM_GGUF_STRING) {
+        return malformed(r, "it has no list of merges");
+    }
+    struct tm_cursor texts = tm_cursor_of(merges.value);
+    while (tm_gguf_string_next(&texts, &text)) {
+        /* A token may begin with the blank's stand-in, never with a blank itself. */
+        const uint8_t *blank = text.bytes > 1 ? memchr(text.data + 1, ' ', text.bytes - 1) : NULL;
+        tm_status status = TM_E_MALFORMED;
+        if (blank != NULL) {
+            size_t at = (size_t)(blank - text.data);
+            status = tm_bpe_merge(&r->t->bpe, tm_view_of(text.data, at),
+                                  tm_view_of(blank + 1, text.bytes - at - 1));
+        }
+        if (status != TM_OK) {
+            return tm_tokenizer_fail(status, "a merge joins or makes a token that is not there",
+                                     r->err);
+        }
+    }
+    return TM_OK;
+}
+
+/* ---- the kinds ---- */
+
+static tm_status read_gpt2(struct reader *r)
+{
+    TM_TRY(read_tokens(r));
+    TM_TRY(read_merges(r));
+    TM_TRY(set_presplit(r));
+    return tm_decoder_byte_level(&r->t->decoder, r->err);
+}
+
+static tm_status read_sentencepiece(struct reader *r, enum tm_tokenizer_model model)
+{
+    struct tm_gguf_kv map;
+    struct tm_spm_settings settings = {
+        .add_dummy_prefix = flag(r, "tokenizer.ggml.add_space_prefix", true),
+        .remove_extra_whitespaces = flag(r, "tokenizer.ggml.remove_extra_whitespaces", false),
+        .escape_whitespaces = true};
+    if (tm_gguf_meta_find(r->meta, "tokenizer.ggml.precompiled_charsmap", &map) &&
+        map.type == TM_GGUF_ARRAY && tm_gguf_type_bytes(map.item_type) == 1) {
+        settings.charsmap = map.value;
+    }
+    r->t->model = model;
+    TM_TRY(read_tokens(r));
+    return tm_spm_settle(r->t, &settings, r->err);
+}
+
+static tm_status read_all(struct reader *r)
+{
+    struct tm_view model;
+    if (!tm_gguf_meta_str(r->meta, "tokenizer.ggml.model", &model)) {
+        return tm_tokenizer_fail(TM_E_NOT_FOUND, "there is none in the file", r->err);
+    }
+    bool frame_bos = false;
+    if (tm_view_eq_str(model, "gpt2")) {
+        TM_TRY(read_gpt2(r));
+    } else if (tm_view_eq_str(model, "llama")) {
+        TM_TRY(read_sentencepiece(r, TM_TOKENIZER_BPE));
+        frame_bos = true;
+    } else if (tm_view_eq_str(model, "t5")) {
+        TM_TRY(read_sentencepiece(r, TM_TOKENIZER_UNIGRAM));
+    } else {
+        char name[64], why[128];
+        snprintf(why, sizeof why, "its model '%s' is not known",
+                 tm_escape((const char *)model.data, model.bytes, name, sizeof name));
+        return tm_tokenizer_fail(TM_E_INCOMPATIBLE, why, r->err);
+    }
+    struct tm_tokenizer *t = r->t;
+    t->bos = token_id(r, "tokenizer.ggml.bos_token_id");
+    t->eos = token_id(r, "tokenizer.ggml.eos_token_id");
+    if (flag(r, "tokenizer.ggml.add_bos_token", frame_bos) && t->bos != TM_NO_TOKEN) {
+        t->before[t->before_count++] = t->bos;
+    }
+    if (flag(r, "tokenizer.ggml.add_eos_token", false) && t->eos != TM_NO_TOKEN) {
+        t->behind[t->behind_count++] = t->eos;
+    }
+    return tm_tokenizer_seal(t, r->err);
+}
+
+tm_status tm_tokenizer_from_gguf(struct tm_view meta, const char *path, struct tm_tokenizer **out,
+                                 struct tm_err *err)
+{
+    struct reader r = {.t = tm_tokenizer_new(), .meta = meta, .err = err};
+    if (err != NULL) {
+        memset(err, 0, sizeof *err);
+    }
+    tm_status status = r.t == NULL ? tm_tokenizer_fail(TM_E_NOMEM, "", err) : read_all(&r);
+    return tm_tokenizer_finish(r.t, status, path, out, err);
+}
