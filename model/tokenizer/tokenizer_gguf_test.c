@@ -8,15 +8,11 @@
 
 #define MARK "\xe2\x96\x81"
 
-static const char *const bpe_tokens[] = {"a",
-                                         "b",
-                                         "ab",
-                                         "\xc4\xa0"
-                                         "ab",
-                                         "\xc4\xa0",
-                                         "<s>",
-                                         ""};
-static const char *const spm_tokens[] = {"<unk>", "<s>", "</s>", MARK, "a", MARK "a", "b"};
+#define BLANK "\xc4\xa0" /* as byte-level vocabularies write it */
+#define BLANK_AB BLANK "ab"
+#define MARK_A MARK "a"
+static const char *const bpe_tokens[] = {"a", "b", "ab", BLANK_AB, BLANK, "<s>", ""};
+static const char *const spm_tokens[] = {"<unk>", "<s>", "</s>", MARK, "a", MARK_A, "b"};
 
 static void strings(struct tm_buf *out, const char *key, const char *const *texts, uint64_t count)
 {

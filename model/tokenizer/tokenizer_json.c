@@ -171,7 +171,7 @@ static tm_status read_vocab_array(struct reader *r)
     pull_over(r, r->fields[FIELD_VOCAB], &p);
     TM_TRY(tm_pull_array(&p));
     for (uint64_t id = 0;; id++) {
-        double score;
+        double score = 0.0;
         TM_TRY(tm_pull_item(&p, &more));
         if (!more) {
             return TM_OK;

@@ -8,7 +8,7 @@ endforeach()
 
 # clang-tidy over every source of the product (.clang-tidy names the checks). Minutes on two cores.
 find_program(TMILL_RUN_CLANG_TIDY NAMES run-clang-tidy run-clang-tidy-14 REQUIRED)
-set(folders "(base|crypto|model|stages|package|proto|scheduler|node/[a-z]+)")
+set(folders "(base|crypto|model|model/[a-z]+|stages|package|proto|scheduler|node/[a-z]+)")
 add_test(NAME tidy.clang
   COMMAND ${TMILL_RUN_CLANG_TIDY} -quiet -p ${CMAKE_BINARY_DIR}
     "${CMAKE_SOURCE_DIR}/${folders}/[a-z0-9_]+(?<!_test)(?<!_fuzz)[.]c$")
