@@ -367,7 +367,7 @@ tm_status tm_path_join(char *out, const char *dir, const char *name)
     size_t dir_bytes = strlen(dir);
     bool slash = dir_bytes > 0 && dir[dir_bytes - 1] != '/';
     int length = snprintf(out, TM_PATH_MAX, "%s%s%s", dir, slash ? "/" : "", name);
-    return length >= 0 && length < TM_PATH_MAX ? TM_OK : TM_E_LIMIT;
+    return (size_t)length < TM_PATH_MAX ? TM_OK : TM_E_LIMIT; /* a negative one is huge */
 }
 
 bool tm_path_name_ok(const char *name, size_t bytes_max)
@@ -425,7 +425,8 @@ tm_status tm_path_free_bytes(const char *path, uint64_t *out, struct tm_err *err
         if (code == EINTR) {
             continue;
         }
-        TM_TRY(tm_path_dir(parent, at));
+        tm_status cut = tm_path_dir(parent, at);
+        TM_ASSERT(cut == TM_OK); /* a part of what fits fits */
         if (code != ENOENT || strcmp(parent, at) == 0) {
             return tm_err_set_os(err, code, path, what);
         }
@@ -464,7 +465,7 @@ tm_status tm_xdg_dir(enum tm_xdg kind, char *out, struct tm_err *err)
         }
         length = snprintf(out, TM_PATH_MAX, "%s/%s/tmill", home, places[kind].under_home);
     }
-    if (length < 0 || length >= TM_PATH_MAX) {
+    if ((size_t)length >= TM_PATH_MAX) { /* a negative one is huge */
         return tm_err_set_os(err, ENAMETOOLONG, places[kind].variable,
                              "cannot find the user's folder");
     }

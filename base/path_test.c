@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The folders and paths part of base/file.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
 static char folder[64];
@@ -146,6 +148,7 @@ START_TEST(remove_stays_inside)
     ck_assert_int_eq(symlink(target, in("link")), 0);
     ck_assert(tm_path_is_link(in("link")));
     ck_assert(!tm_path_is_link(in("keep")));
+    ck_assert(!tm_path_is_link(in("none")));
     struct tm_err err;
     ck_assert_int_ne(tm_dir_remove_tree(in("link"), &err), TM_OK); /* not the tree behind a link */
     ck_assert_int_eq(tm_dir_remove_tree(in("tree"), NULL), TM_OK);
@@ -169,6 +172,8 @@ START_TEST(same_file)
     ck_assert(!tm_path_same(a, in("b")));
     ck_assert(!tm_path_same(a, in("none")));
     ck_assert(!tm_path_same(in("none"), in("none")));
+    ck_assert(!tm_path_same(in("none"), a));
+    ck_assert(!tm_path_same(folder, "/proc")); /* another device */
 }
 END_TEST
 
@@ -295,6 +300,144 @@ START_TEST(user_folders)
     struct tm_err err;
     ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_E_USAGE);
     ck_assert_str_eq(err.hint, "set HOME to an absolute path");
+    setenv("HOME", "relative", 1);
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_E_USAGE);
+    ck_assert_str_eq(err.where, "XDG_STATE_HOME");
+    static char longest[TM_PATH_MAX + 1];
+    memset(longest, '/', TM_PATH_MAX);
+    setenv("HOME", longest, 1);
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_E_LIMIT);
+    ck_assert_str_eq(err.what, "cannot find the user's folder");
+    longest[TM_PATH_MAX - sizeof "/tmill"] = '\0'; /* one byte less than too long */
+    setenv("XDG_STATE_HOME", longest, 1);
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_OK);
+    ck_assert_uint_eq(strlen(path), TM_PATH_MAX - 1);
+    longest[TM_PATH_MAX - sizeof "/tmill"] = '/';
+    longest[TM_PATH_MAX - sizeof "/tmill" + 1] = '\0';
+    setenv("XDG_STATE_HOME", longest, 1);
+    ck_assert_int_eq(tm_xdg_dir(TM_XDG_STATE, path, &err), TM_E_LIMIT);
+}
+END_TEST
+
+/* ---- system calls that fail ---- */
+
+START_TEST(a_folder_that_cannot_be_synced)
+{
+    struct tm_err err;
+    tm_os_fail_at(TM_OS_FSYNC, 1, EINTR);
+    ck_assert_int_eq(tm_dir_sync(folder, &err), TM_OK);
+    ck_assert(tm_os_failed(TM_OS_FSYNC));
+    tm_os_fail_at(TM_OS_FSYNC, 1, EIO);
+    ck_assert_int_eq(tm_dir_sync(folder, &err), TM_E_IO);
+    ck_assert_str_eq(err.where, folder);
+    ck_assert_str_eq(err.what, "cannot sync the folder to disk");
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_read)
+{
+    struct tm_dir_list list = {0};
+    struct tm_err err;
+    touch("a");
+    for (unsigned n = 1; n <= 4; n++) { /* ".", "..", the file, the end */
+        tm_os_fail_at(TM_OS_READDIR, n, EIO);
+        ck_assert_int_eq(tm_dir_list(folder, &list, &err), TM_E_IO);
+        ck_assert_str_eq(err.what, "cannot list the folder");
+        ck_assert_uint_eq(tm_mem_live_blocks(), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_folder_without_end)
+{
+    struct tm_dir_list list = {0};
+    struct tm_err err;
+    tm_os_fail_at(TM_OS_READDIR, 1, TM_OS_ODD);
+    ck_assert_int_eq(tm_dir_list(folder, &list, &err), TM_E_LIMIT);
+    ck_assert_str_eq(err.why, "a fixed limit was reached after 1000000 names");
+    ck_assert_ptr_null(list.names);
+    tm_os_fail_at(TM_OS_READDIR, 0, 0);
+}
+END_TEST
+
+/* folder/t holds one folder and nothing else: unlink (it is a folder), open, rmdir; then t itself.
+ * `left`: whether something is left. */
+static const struct {
+    enum tm_os_call call;
+    unsigned n;
+    int code;
+    tm_status status;
+    bool left;
+} removals[] = {
+    {TM_OS_OPENAT, 1, ENOENT, TM_OK, true}, /* another process was faster */
+    {TM_OS_OPENAT, 1, EACCES, TM_E_IO, true},       {TM_OS_OPENAT, 2, EACCES, TM_E_IO, true},
+    {TM_OS_FDOPENDIR, 1, ENOMEM, TM_E_NOMEM, true}, {TM_OS_READDIR, 1, EIO, TM_E_IO, true},
+    {TM_OS_READDIR, 4, ENOENT, TM_OK, false}, /* the folder inside went while it was read */
+    {TM_OS_UNLINKAT, 1, EPERM, TM_OK, false}, /* POSIX for EISDIR */
+    {TM_OS_UNLINKAT, 1, EROFS, TM_E_IO, true},      {TM_OS_UNLINKAT, 2, EBUSY, TM_E_IO, true},
+    {TM_OS_UNLINKAT, 2, ENOENT, TM_E_IO, true}, /* said to be gone, then the parent is not empty */
+    {TM_OS_RMDIR, 1, ENOENT, TM_OK, true},          {TM_OS_RMDIR, 1, EBUSY, TM_E_IO, true},
+};
+
+START_TEST(a_tree_that_cannot_be_removed)
+{
+    struct tm_err err = {.status = TM_OK};
+    ck_assert_int_eq(tm_dir_make(in("t/inside"), 0755, NULL), TM_OK);
+    tm_os_fail_at(removals[_i].call, removals[_i].n, removals[_i].code);
+    tm_status status = tm_dir_remove_tree(in("t"), &err);
+    ck_assert(tm_os_failed(removals[_i].call));
+    ck_assert_int_eq(status, removals[_i].status);
+    if (status != TM_OK) {
+        ck_assert_str_eq(err.what, "cannot remove the folder");
+        ck_assert_str_eq(err.where, in("t"));
+    }
+    ck_assert_int_eq(tm_path_exists(in("t")), removals[_i].left);
+}
+END_TEST
+
+START_TEST(a_tree_deeper_than_the_limit_is_not_followed)
+{
+    char deep[TM_PATH_MAX];
+    ck_assert_int_eq(tm_path_join(deep, folder, "t"), TM_OK);
+    for (int i = 1; i < 64; i++) {
+        ck_assert_int_eq(tm_path_join(path, deep, "d"), TM_OK);
+        memcpy(deep, path, sizeof deep);
+    }
+    ck_assert_int_eq(tm_dir_make(deep, 0755, NULL), TM_OK); /* t and 63 below: 64 levels */
+    ck_assert_int_eq(tm_dir_remove_tree(in("t"), NULL), TM_OK);
+    ck_assert_int_eq(tm_path_join(path, deep, "d"), TM_OK);
+    ck_assert_int_eq(tm_dir_make(path, 0755, NULL), TM_OK);
+    struct tm_err err;
+    ck_assert_int_eq(tm_dir_remove_tree(in("t"), &err), TM_E_LIMIT);
+    ck_assert_int_eq(tm_path_join(path, deep, "d"), TM_OK);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(rmdir(deep), 0); /* for teardown, which begins one level higher */
+}
+END_TEST
+
+START_TEST(free_space_of_odd_places)
+{
+    uint64_t bytes = 0;
+    struct tm_err err;
+    tm_os_fail_at(TM_OS_STATVFS, 1, EINTR);
+    ck_assert_int_eq(tm_path_free_bytes(folder, &bytes, NULL), TM_OK);
+    ck_assert(tm_os_failed(TM_OS_STATVFS));
+    tm_os_fail_at(TM_OS_STATVFS, 1, EIO);
+    ck_assert_int_eq(tm_path_free_bytes(folder, &bytes, &err), TM_E_IO);
+    ck_assert_str_eq(err.where, folder);
+    tm_os_fail_at(TM_OS_STATVFS, 2, ENOENT); /* not even the current folder */
+    ck_assert_int_eq(tm_path_free_bytes("not-there", &bytes, &err), TM_E_NOT_FOUND);
+    ck_assert_str_eq(err.where, "not-there");
+    tm_os_fail_at(TM_OS_STATVFS, 1, TM_OS_ODD);
+    ck_assert_int_eq(tm_path_free_bytes(folder, &bytes, NULL), TM_OK);
+    ck_assert_uint_eq(bytes, UINT64_MAX);
+    tm_os_fail_at(TM_OS_STATVFS, 0, 0);
+    char longest[TM_PATH_MAX + 1] = {0};
+    memset(longest, 'x', TM_PATH_MAX);
+    ck_assert_int_eq(tm_path_free_bytes(longest, &bytes, &err), TM_E_LIMIT);
+    longest[TM_PATH_MAX - 1] = '\0';
+    ck_assert_int_ne(tm_path_free_bytes(longest, &bytes, &err), TM_OK); /* a name of 4095 bytes */
+    ck_assert_str_eq(err.what, "cannot ask for the free space");
 }
 END_TEST
 
@@ -314,5 +457,15 @@ Suite *tm_suite(void)
     tcase_add_test(tc, free_space);
     tcase_add_test(tc, user_folders);
     suite_add_tcase(suite, tc);
+    TCase *faults = tcase_create("faults");
+    tcase_add_checked_fixture(faults, setup, teardown);
+    tcase_add_test(faults, a_folder_that_cannot_be_synced);
+    tcase_add_test(faults, a_folder_that_cannot_be_read);
+    tcase_add_test(faults, a_folder_without_end);
+    tcase_add_loop_test(faults, a_tree_that_cannot_be_removed, 0,
+                        sizeof removals / sizeof removals[0]);
+    tcase_add_test(faults, a_tree_deeper_than_the_limit_is_not_followed);
+    tcase_add_test(faults, free_space_of_odd_places);
+    suite_add_tcase(suite, faults);
     return suite;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/digest.h"
 
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -169,6 +170,59 @@ START_TEST(a_failed_allocation_is_a_status)
 }
 END_TEST
 
+/* ---- OpenSSL and the system that fail: the linker sends their calls here ---- */
+
+static enum { FAIL_NOTHING, FAIL_FETCH, FAIL_KEY, FAIL_CONTEXT } failing;
+
+EVP_MD *__real_EVP_MD_fetch(OSSL_LIB_CTX *lib, const char *name, const char *properties);
+EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *lib, const char *name, const char *properties);
+EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *lib, const char *name, const char *properties)
+{
+    return failing == FAIL_FETCH ? NULL : __real_EVP_MD_fetch(lib, name, properties);
+}
+
+int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
+{
+    return failing == FAIL_KEY ? 1 : __real_pthread_key_create(key, destructor);
+}
+
+EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
+{
+    return failing == FAIL_CONTEXT ? NULL : __real_EVP_MD_CTX_new();
+}
+
+/* The start happens once in a process: Check gives each of these one of its own. */
+START_TEST(an_openssl_without_sha256_is_told_at_the_start)
+{
+    struct tm_err err = {0};
+    failing = _i == 0 ? FAIL_FETCH : FAIL_KEY;
+    ck_assert_int_eq(tm_digest_init(&err), TM_E_INTERNAL);
+    ck_assert_str_eq(err.what, "cannot start SHA-256");
+}
+END_TEST
+
+START_TEST(a_start_without_trouble_is_ok)
+{
+    ck_assert_int_eq(tm_digest_init(NULL), TM_OK);
+    ck_assert_int_eq(tm_digest_init(NULL), TM_OK);
+}
+END_TEST
+
+START_TEST(a_context_that_cannot_be_made_is_a_status)
+{
+    size_t before = tm_mem_live_blocks();
+    struct tm_hash *hash = NULL;
+    failing = FAIL_CONTEXT;
+    ck_assert_int_eq(tm_hash_new(&hash), TM_E_NOMEM);
+    ck_assert_ptr_null(hash);
+    ck_assert_uint_eq(tm_mem_live_blocks(), before);
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("digest");
@@ -181,5 +235,10 @@ Suite *tm_suite(void)
     tcase_add_test(tests, bad_hex_is_refused_and_leaves_the_output);
     tcase_add_test(tests, a_failed_allocation_is_a_status);
     suite_add_tcase(suite, tests);
+    TCase *faults = tcase_create("faults");
+    tcase_add_loop_test(faults, an_openssl_without_sha256_is_told_at_the_start, 0, 2);
+    tcase_add_test(faults, a_start_without_trouble_is_ok);
+    tcase_add_test(faults, a_context_that_cannot_be_made_is_a_status);
+    suite_add_tcase(suite, faults);
     return suite;
 }

@@ -128,6 +128,10 @@ START_TEST(key_text_goes_there_and_back_and_typing_errors_are_seen)
         char kept = text[i];
         text[i] = (char)(kept == '7' ? '8' : '7');
         ck_assert_int_eq(tm_public_key_parse(tm_view_str(text), &out, &err), TM_E_MALFORMED);
+        text[i] = 'g'; /* no hex digit */
+        ck_assert_int_eq(tm_public_key_parse(tm_view_str(text), &out, &err), TM_E_MALFORMED);
+        ck_assert_str_eq(err.why, i < 6 ? "it does not begin with tmpub1"
+                                        : "it has characters that are no hex digits");
         text[i] = kept;
         ck_assert_int_eq(tm_public_key_parse(tm_view_of(text, i), &out, &err), TM_E_MALFORMED);
     }
@@ -250,8 +254,58 @@ START_TEST(a_public_key_of_another_seed_is_refused)
     ck_assert_int_eq(chmod(path, 0600), 0);
     ck_assert_int_eq(tm_identity_load(path, &identity, &err), TM_E_VERIFY);
     ck_assert_ptr_null(identity);
+    struct tm_identity *none = (struct tm_identity *)path;
+    ck_assert_int_eq(tm_identity_load("/nonexistent/x.key", &none, NULL), TM_E_NOT_FOUND);
+    ck_assert_ptr_null(none);
     ck_assert_str_eq(err.where, path);
     ck_assert_str_eq(err.why, "its public key is not that of its secret seed");
+}
+END_TEST
+
+START_TEST(a_name_that_is_not_allowed_is_not_saved)
+{
+    struct tm_identity *identity = rfc_identity(0);
+    struct tm_err err = {0};
+    ck_assert_int_eq(tm_identity_save(identity, path, "a\nb", &err), TM_E_USAGE);
+    ck_assert_str_eq(err.what, "cannot use this key name");
+    ck_assert_int_eq(access(path, F_OK), -1);
+    tm_identity_destroy(&identity);
+}
+END_TEST
+
+/* ---- libsodium that fails: the linker sends its calls here ---- */
+
+static bool sodium_fails;
+
+int __real_sodium_init(void);
+int __wrap_sodium_init(void);
+int __wrap_sodium_init(void)
+{
+    return sodium_fails ? -1 : __real_sodium_init();
+}
+
+void *__real_sodium_malloc(size_t bytes);
+void *__wrap_sodium_malloc(size_t bytes);
+void *__wrap_sodium_malloc(size_t bytes)
+{
+    return sodium_fails ? NULL : __real_sodium_malloc(bytes);
+}
+
+START_TEST(no_random_bytes_and_no_guarded_memory_are_told)
+{
+    static const uint8_t seed[32];
+    struct tm_identity *identity = NULL;
+    struct tm_err err = {0};
+    size_t before = tm_mem_live_blocks();
+    ck_assert_int_eq(tm_crypto_init(&err), TM_OK);
+    sodium_fails = true;
+    ck_assert_int_eq(tm_crypto_init(&err), TM_E_INTERNAL);
+    ck_assert_str_eq(err.why, "the system gives no random bytes");
+    ck_assert_int_eq(tm_identity_from_seed(seed, &identity, &err), TM_E_NOMEM);
+    ck_assert_str_eq(err.why, "no guarded memory for the secret key");
+    sodium_fails = false;
+    ck_assert_ptr_null(identity);
+    ck_assert_uint_eq(tm_mem_live_blocks(), before);
 }
 END_TEST
 
@@ -293,11 +347,13 @@ Suite *tm_suite(void)
     tcase_add_test(keys, a_key_that_is_no_point_has_no_curve_key);
     tcase_add_test(keys, derived_secrets_follow_label_seed_and_data);
     tcase_add_test(keys, random_bytes_are_not_constant);
+    tcase_add_test(keys, no_random_bytes_and_no_guarded_memory_are_told);
     suite_add_tcase(suite, keys);
     TCase *files = tcase_create("files");
     tcase_add_checked_fixture(files, make_dir, remove_dir);
     tcase_add_test(files, saved_identities_load_again);
     tcase_add_test(files, a_public_key_of_another_seed_is_refused);
+    tcase_add_test(files, a_name_that_is_not_allowed_is_not_saved);
     tcase_add_test(files, failed_allocations_are_statuses_and_leak_nothing);
     suite_add_tcase(suite, files);
     return suite;

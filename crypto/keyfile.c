@@ -64,9 +64,6 @@ tm_status tm_keyfile_format(const struct tm_keyfile *file, struct tm_buf *out)
     return status;
 }
 
-enum field { FIELD_FORMAT, FIELD_NAME, FIELD_PUBLIC, FIELD_SEED, FIELD_COUNT };
-static const char *const field_names[FIELD_COUNT] = {"format", "name", "public", "seed"};
-
 struct parser {
     const char *where;
     unsigned line; /* from 1 */
@@ -99,30 +96,45 @@ static struct tm_view trim(struct tm_view v)
     return v;
 }
 
-static tm_status set_field(struct parser *p, enum field field, struct tm_view value)
+static tm_status set_format(struct parser *p, struct tm_view value)
 {
-    switch (field) {
-    case FIELD_FORMAT:
-        return tm_view_eq_str(value, FORMAT_TEXT) ? TM_OK
-                                                  : bad_line(p, "the format is not " FORMAT_TEXT);
-    case FIELD_NAME:
-        if (!name_ok(value)) {
-            return bad_line(p, "the name is too long or has a character that is not allowed");
-        }
-        memcpy(p->out->name, value.data, value.bytes);
-        return TM_OK;
-    case FIELD_PUBLIC:
-        return tm_public_key_parse(value, &p->out->public_key, NULL) == TM_OK
-                   ? TM_OK
-                   : bad_line(p, "the public key is damaged");
-    case FIELD_SEED:
-        return tm_hex_decode(value, p->out->seed, TM_SEED_BYTES) == TM_OK
-                   ? TM_OK
-                   : bad_line(p, "the seed is not 64 hex digits");
-    default:
-        return bad_line(p, "unknown key");
-    }
+    return tm_view_eq_str(value, FORMAT_TEXT) ? TM_OK
+                                              : bad_line(p, "the format is not " FORMAT_TEXT);
 }
+
+static tm_status set_name(struct parser *p, struct tm_view value)
+{
+    if (!name_ok(value)) {
+        return bad_line(p, "the name is too long or has a character that is not allowed");
+    }
+    memcpy(p->out->name, value.data, value.bytes);
+    return TM_OK;
+}
+
+static tm_status set_public(struct parser *p, struct tm_view value)
+{
+    return tm_public_key_parse(value, &p->out->public_key, NULL) == TM_OK
+               ? TM_OK
+               : bad_line(p, "the public key is damaged");
+}
+
+static tm_status set_seed(struct parser *p, struct tm_view value)
+{
+    return tm_hex_decode(value, p->out->seed, TM_SEED_BYTES) == TM_OK
+               ? TM_OK
+               : bad_line(p, "the seed is not 64 hex digits");
+}
+
+enum field { FIELD_FORMAT, FIELD_NAME, FIELD_PUBLIC, FIELD_SEED, FIELD_COUNT };
+static const struct {
+    const char *name;
+    tm_status (*set)(struct parser *p, struct tm_view value);
+} fields[FIELD_COUNT] = {
+    [FIELD_FORMAT] = {"format", set_format},
+    [FIELD_NAME] = {"name", set_name},
+    [FIELD_PUBLIC] = {"public", set_public},
+    [FIELD_SEED] = {"seed", set_seed},
+};
 
 /* One line without its newline: blank, a comment, or  key = "value"  without escapes. */
 static tm_status parse_line(struct parser *p, struct tm_view line)
@@ -143,14 +155,14 @@ static tm_status parse_line(struct parser *p, struct tm_view line)
         return bad_line(p, "the value is not one string in double quotes");
     }
     for (int field = 0; field < FIELD_COUNT; field++) {
-        if (!tm_view_eq_str(key, field_names[field])) {
+        if (!tm_view_eq_str(key, fields[field].name)) {
             continue;
         }
         if ((p->seen & 1U << field) != 0) {
             return bad_line(p, "this key is there twice");
         }
         p->seen |= 1U << field;
-        return set_field(p, (enum field)field, tm_view_of(value.data + 1, value.bytes - 2));
+        return fields[field].set(p, tm_view_of(value.data + 1, value.bytes - 2));
     }
     return bad_line(p, "unknown key; a key file has format, name, public and seed");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/keyfile.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
 /* RFC 8032 section 7.1, TEST 1. */
@@ -262,6 +264,89 @@ START_TEST(a_bare_file_name_lies_in_the_current_folder)
 }
 END_TEST
 
+/* ---- system calls that fail ---- */
+
+static const struct {
+    enum tm_os_call call;
+    unsigned n;
+    int code;
+    tm_status status;
+    const char *what, *why;
+} failing_saves[] = {
+    {TM_OS_OPEN, 1, EACCES, TM_E_IO, "cannot make the key file", "Permission denied"},
+    {TM_OS_WRITE, 1, ENOSPC, TM_E_IO, "cannot write the key file", "No space left on device"},
+    {TM_OS_FSYNC, 1, EIO, TM_E_IO, "cannot write the key file", "Input/output error"},
+    {TM_OS_CLOSE, 1, EDQUOT, TM_E_IO, "cannot write the key file", "Disk quota exceeded"},
+    {TM_OS_FSYNC, 2, EIO, TM_E_IO, "cannot sync the folder to disk", NULL},
+};
+
+START_TEST(a_failed_save_leaves_no_file)
+{
+    struct tm_keyfile file;
+    struct tm_err err = {0};
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    tm_os_fail_at(failing_saves[_i].call, failing_saves[_i].n, failing_saves[_i].code);
+    ck_assert_int_eq(tm_keyfile_save(&file, path, &err), failing_saves[_i].status);
+    ck_assert(tm_os_failed(failing_saves[_i].call));
+    ck_assert_str_eq(err.what, failing_saves[_i].what);
+    if (failing_saves[_i].why != NULL) {
+        ck_assert_str_eq(err.why, failing_saves[_i].why);
+    }
+    ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(the_first_failure_is_the_one_that_is_told)
+{
+    struct tm_keyfile file;
+    struct tm_err err = {0};
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    tm_os_fail_at(TM_OS_WRITE, 1, ENOSPC);
+    tm_os_fail_at(TM_OS_CLOSE, 1, EIO);
+    ck_assert_int_eq(tm_keyfile_save(&file, path, &err), TM_E_IO);
+    ck_assert_str_eq(err.why, "No space left on device");
+}
+END_TEST
+
+static const struct {
+    enum tm_os_call call;
+    unsigned n;
+    int code;
+} failing_loads[] = {
+    {TM_OS_OPEN, 1, EACCES}, {TM_OS_FSTAT, 1, EIO}, {TM_OS_READ, 1, EIO}, {TM_OS_READ, 2, EIO}};
+
+START_TEST(a_failed_load_gives_nothing)
+{
+    struct tm_keyfile file;
+    struct tm_err err = {0};
+    write_file(0600);
+    tm_os_fail_at(failing_loads[_i].call, failing_loads[_i].n, failing_loads[_i].code);
+    ck_assert_int_eq(tm_keyfile_load(path, &file, &err), TM_E_IO);
+    ck_assert(tm_os_failed(failing_loads[_i].call));
+    ck_assert_str_eq(err.where, path);
+    ck_assert_str_eq(err.what, "cannot read the key file");
+    ck_assert_str_eq(err.why, strerror(failing_loads[_i].code));
+    ck_assert(is_wiped(&file));
+}
+END_TEST
+
+START_TEST(interrupted_and_short_transfers_go_on)
+{
+    struct tm_keyfile file, back;
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    for (int code = TM_OS_ODD; code <= EINTR; code += EINTR - TM_OS_ODD) {
+        tm_os_fail_at(TM_OS_WRITE, 1, code);
+        ck_assert_int_eq(tm_keyfile_save(&file, path, NULL), TM_OK);
+        ck_assert(tm_os_failed(TM_OS_WRITE));
+        tm_os_fail_at(TM_OS_READ, 1, code);
+        ck_assert_int_eq(tm_keyfile_load(path, &back, NULL), TM_OK);
+        ck_assert(tm_os_failed(TM_OS_READ));
+        ck_assert_mem_eq(&file, &back, sizeof file);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("keyfile");
@@ -280,5 +365,14 @@ Suite *tm_suite(void)
     tcase_add_test(disk, a_failed_write_leaves_no_file);
     tcase_add_test(disk, a_bare_file_name_lies_in_the_current_folder);
     suite_add_tcase(suite, disk);
+    TCase *faults = tcase_create("faults");
+    tcase_add_checked_fixture(faults, make_dir, remove_dir);
+    tcase_add_loop_test(faults, a_failed_save_leaves_no_file, 0,
+                        sizeof failing_saves / sizeof failing_saves[0]);
+    tcase_add_test(faults, the_first_failure_is_the_one_that_is_told);
+    tcase_add_loop_test(faults, a_failed_load_gives_nothing, 0,
+                        sizeof failing_loads / sizeof failing_loads[0]);
+    tcase_add_test(faults, interrupted_and_short_transfers_go_on);
+    suite_add_tcase(suite, faults);
     return suite;
 }

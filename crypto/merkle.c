@@ -91,8 +91,9 @@ bool tm_merkle_check_path(const struct tm_digest *leaf, size_t index, size_t cou
         }
         if ((node & 1) != 0 || node == last) {
             hash = node_hash(&path[i], &hash);
+            TM_ASSERT(node != 0);
             /* A last node without a sibling rises until it has one on its left. */
-            while ((node & 1) == 0 && node != 0) {
+            while ((node & 1) == 0) {
                 node >>= 1;
                 last >>= 1;
             }

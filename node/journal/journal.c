@@ -136,9 +136,12 @@ static tm_status fail(struct tm_journal *j, int code, const char *what, struct t
     }
 }
 
-static tm_status damaged(struct tm_journal *j, const char *what, struct tm_err *err)
+/* A row that cannot be taken: TM_E_NOMEM, or its values are none that we write. */
+static tm_status bad_row(struct tm_journal *j, tm_status status, const char *what,
+                         struct tm_err *err)
 {
-    return tm_err_set(err, TM_E_MALFORMED, j->path, what, NULL, "a row holds impossible values");
+    return tm_err_set(err, status, j->path, what, NULL, "%s",
+                      status == TM_E_NOMEM ? "out of memory" : "a row holds impossible values");
 }
 
 /* Runs a statement that returns no rows. */
@@ -181,7 +184,7 @@ static tm_status take_lock(struct tm_journal *j, struct tm_err *err)
 {
     char path[TM_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s.lock", j->path);
-    if (n < 0 || (size_t)n >= sizeof path) {
+    if ((size_t)n >= sizeof path) { /* a negative one is huge */
         return tm_err_set(err, TM_E_LIMIT, j->path, "open the journal", NULL, "path too long");
     }
     j->lock = tm_os_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -259,6 +262,9 @@ static tm_status prepare_all(struct tm_journal *j, struct tm_err *err)
     for (int i = 0; i < ST_COUNT; i++) {
         int code =
             sqlite3_prepare_v3(j->db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &j->st[i], NULL);
+        if (code == SQLITE_ERROR) { /* of constant SQL: the tables are not those of this schema */
+            code = SQLITE_CORRUPT;
+        }
         if (code != SQLITE_OK) {
             return fail(j, code, "open the journal", err);
         }
@@ -351,17 +357,29 @@ static bool get_u32(sqlite3_stmt *st, int at, uint32_t *out)
     return value >= 0 && value <= UINT32_MAX;
 }
 
-static char *get_text(sqlite3_stmt *st, int at)
+/* What is longer than `out` is cut. */
+static tm_status get_text_into(sqlite3_stmt *st, int at, char *out, size_t out_bytes)
 {
+    if (sqlite3_column_type(st, at) != SQLITE_TEXT) {
+        return TM_E_MALFORMED;
+    }
     const unsigned char *text = sqlite3_column_text(st, at);
-    return text == NULL ? NULL
-                        : tm_strndup((const char *)text, (size_t)sqlite3_column_bytes(st, at));
+    if (text == NULL) {
+        return TM_E_NOMEM;
+    }
+    snprintf(out, out_bytes, "%s", (const char *)text);
+    return TM_OK;
 }
 
-static void get_text_into(sqlite3_stmt *st, int at, char *out, size_t out_bytes)
+static tm_status get_text(sqlite3_stmt *st, int at, char **out)
 {
+    if (sqlite3_column_type(st, at) != SQLITE_TEXT) {
+        return TM_E_MALFORMED;
+    }
     const unsigned char *text = sqlite3_column_text(st, at);
-    snprintf(out, out_bytes, "%s", text == NULL ? "" : (const char *)text);
+    *out =
+        text == NULL ? NULL : tm_strndup((const char *)text, (size_t)sqlite3_column_bytes(st, at));
+    return *out == NULL ? TM_E_NOMEM : TM_OK;
 }
 
 /* ---- the job ---- */
@@ -385,19 +403,14 @@ tm_status tm_journal_create_job(struct tm_journal *journal, const struct tm_jour
     return run(journal, ST_JOB_PUT, "write the job", err);
 }
 
-static tm_status read_job_row(struct tm_journal *j, struct tm_journal_job *out, struct tm_err *err)
+static tm_status read_job_row(sqlite3_stmt *st, struct tm_journal_job *out)
 {
-    sqlite3_stmt *st = j->st[ST_JOB_GET];
-    out->id = get_text(st, 0);
-    out->model_path = get_text(st, 1);
-    out->out_path = get_text(st, 2);
-    out->recipe = get_text(st, 3);
-    out->tensors_under = get_text(st, 4);
-    out->plan = get_text(st, 5);
-    if (out->id == NULL || out->model_path == NULL || out->out_path == NULL ||
-        out->recipe == NULL || out->tensors_under == NULL || out->plan == NULL) {
-        return tm_err_set(err, TM_E_NOMEM, j->path, "read the job", NULL, "out of memory");
-    }
+    TM_TRY(get_text(st, 0, &out->id));
+    TM_TRY(get_text(st, 1, &out->model_path));
+    TM_TRY(get_text(st, 2, &out->out_path));
+    TM_TRY(get_text(st, 3, &out->recipe));
+    TM_TRY(get_text(st, 4, &out->tensors_under));
+    TM_TRY(get_text(st, 5, &out->plan));
     uint32_t state = 0;
     bool good = get_blob(st, 6, out->plan_digest.b, sizeof out->plan_digest.b) &&
                 get_u32(st, 7, &out->unit_count) && get_u32(st, 8, &out->block_weights) &&
@@ -405,22 +418,26 @@ static tm_status read_job_row(struct tm_journal *j, struct tm_journal_job *out, 
     out->created_s = sqlite3_column_int64(st, 9);
     out->state = (enum tm_job_state)state;
     out->epoch = (uint64_t)sqlite3_column_int64(st, 11);
-    return good ? TM_OK : damaged(j, "read the job", err);
+    return good ? TM_OK : TM_E_MALFORMED;
 }
 
 tm_status tm_journal_read_job(struct tm_journal *journal, struct tm_journal_job *out,
                               struct tm_err *err)
 {
+    static const char what[] = "read the job";
     *out = (struct tm_journal_job){0};
     int code = sqlite3_step(journal->st[ST_JOB_GET]);
     tm_status status;
     if (code == SQLITE_ROW) {
-        status = read_job_row(journal, out, err);
+        status = read_job_row(journal->st[ST_JOB_GET], out);
+        if (status != TM_OK) {
+            bad_row(journal, status, what, err);
+        }
     } else if (code == SQLITE_DONE) {
-        status = tm_err_set(err, TM_E_NOT_FOUND, journal->path, "read the job", NULL,
+        status = tm_err_set(err, TM_E_NOT_FOUND, journal->path, what, NULL,
                             "the journal holds no job yet");
     } else {
-        status = fail(journal, code, "read the job", err);
+        status = fail(journal, code, what, err);
     }
     sqlite3_reset(journal->st[ST_JOB_GET]);
     if (status != TM_OK) {
@@ -472,23 +489,35 @@ void tm_journal_rollback(struct tm_journal *journal)
     sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* The unit has a result already: the same one again is no harm. */
+static tm_status compare_leaf(struct tm_journal *j, const struct tm_journal_result *result,
+                              struct tm_err *err)
+{
+    static const char what[] = "write a result";
+    struct tm_digest leaf;
+    if (!get_blob(j->st[ST_RESULT_LEAF], 0, leaf.b, sizeof leaf.b)) {
+        return bad_row(j, TM_E_MALFORMED, what, err);
+    }
+    if (!tm_digest_eq(&leaf, &result->leaf)) {
+        char had[TM_DIGEST_TEXT];
+        char got[TM_DIGEST_TEXT];
+        return tm_err_set(err, TM_E_VERIFY, j->path, what, NULL,
+                          "unit %u has leaf %.16s, and a second one %.16s came", result->unit,
+                          tm_digest_hex(&leaf, had), tm_digest_hex(&result->leaf, got));
+    }
+    return TM_OK;
+}
+
 /* Why no row was inserted: the unit has a result already, or the node is banned. */
 static tm_status explain_no_insert(struct tm_journal *j, const struct tm_journal_result *result,
                                    struct tm_err *err)
 {
     sqlite3_stmt *st = j->st[ST_RESULT_LEAF];
     bind_u64(st, 1, result->unit);
-    struct tm_digest leaf;
-    tm_status status = TM_OK;
+    tm_status status;
     int code = sqlite3_step(st);
-    if (code == SQLITE_ROW && get_blob(st, 0, leaf.b, sizeof leaf.b)) {
-        if (!tm_digest_eq(&leaf, &result->leaf)) {
-            char had[TM_DIGEST_TEXT];
-            char got[TM_DIGEST_TEXT];
-            status = tm_err_set(err, TM_E_VERIFY, j->path, "write a result", NULL,
-                                "unit %u has leaf %.16s, and a second one %.16s came", result->unit,
-                                tm_digest_hex(&leaf, had), tm_digest_hex(&result->leaf, got));
-        }
+    if (code == SQLITE_ROW) {
+        status = compare_leaf(j, result, err);
     } else if (code == SQLITE_DONE) {
         struct tm_node_id id = tm_node_id_of(&result->node);
         char text[TM_NODE_ID_TEXT];
@@ -555,38 +584,41 @@ tm_status tm_journal_drop_result(struct tm_journal *journal, uint32_t unit, stru
 
 /* ---- reading lists ---- */
 
-static bool read_result(sqlite3_stmt *st, void *item)
+static tm_status read_result(sqlite3_stmt *st, void *item)
 {
     struct tm_journal_result *r = item;
     r->squared_error_bits = (uint64_t)sqlite3_column_int64(st, 5);
     r->squared_norm_bits = (uint64_t)sqlite3_column_int64(st, 6);
-    return get_u32(st, 0, &r->unit) && get_blob(st, 1, r->node.b, sizeof r->node.b) &&
-           get_blob(st, 2, r->leaf.b, sizeof r->leaf.b) && get_u32(st, 3, &r->bytes) &&
-           get_u32(st, 4, &r->checks) && get_blob(st, 7, r->sig.b, sizeof r->sig.b);
+    bool good = get_u32(st, 0, &r->unit) && get_blob(st, 1, r->node.b, sizeof r->node.b) &&
+                get_blob(st, 2, r->leaf.b, sizeof r->leaf.b) && get_u32(st, 3, &r->bytes) &&
+                get_u32(st, 4, &r->checks) && get_blob(st, 7, r->sig.b, sizeof r->sig.b);
+    return good ? TM_OK : TM_E_MALFORMED;
 }
 
-static bool read_ban(sqlite3_stmt *st, void *item)
+static tm_status read_ban(sqlite3_stmt *st, void *item)
 {
     struct tm_journal_ban *b = item;
-    get_text_into(st, 2, b->reason, sizeof b->reason);
-    return get_blob(st, 0, b->node.b, sizeof b->node.b) && get_u32(st, 1, &b->unit) &&
-           get_u32(st, 3, &b->dropped);
+    TM_TRY(get_text_into(st, 2, b->reason, sizeof b->reason));
+    bool good = get_blob(st, 0, b->node.b, sizeof b->node.b) && get_u32(st, 1, &b->unit) &&
+                get_u32(st, 3, &b->dropped);
+    return good ? TM_OK : TM_E_MALFORMED;
 }
 
-static bool read_node(sqlite3_stmt *st, void *item)
+static tm_status read_node(sqlite3_stmt *st, void *item)
 {
     struct tm_journal_node *n = item;
-    get_text_into(st, 1, n->name, sizeof n->name);
+    TM_TRY(get_text_into(st, 1, n->name, sizeof n->name));
     n->weights_per_s = (uint64_t)sqlite3_column_int64(st, 5);
-    return get_blob(st, 0, n->node.b, sizeof n->node.b) && get_u32(st, 2, &n->cores) &&
-           get_u32(st, 3, &n->accepted) && get_u32(st, 4, &n->audited);
+    bool good = get_blob(st, 0, n->node.b, sizeof n->node.b) && get_u32(st, 2, &n->cores) &&
+                get_u32(st, 3, &n->accepted) && get_u32(st, 4, &n->audited);
+    return good ? TM_OK : TM_E_MALFORMED;
 }
 
 /* How the rows of a SELECT become an array of structs. */
 struct listing {
     enum statement which;
     size_t item_bytes;
-    bool (*read)(sqlite3_stmt *st, void *item);
+    tm_status (*read)(sqlite3_stmt *st, void *item);
 };
 
 static tm_status read_all(struct tm_journal *j, const struct listing *list, void **out,
@@ -609,8 +641,9 @@ static tm_status read_all(struct tm_journal *j, const struct listing *list, void
             items = grown;
         }
         memset(items + n * list->item_bytes, 0, list->item_bytes);
-        if (!list->read(j->st[list->which], items + n * list->item_bytes)) {
-            status = damaged(j, what, err);
+        status = list->read(j->st[list->which], items + n * list->item_bytes);
+        if (status != TM_OK) {
+            bad_row(j, status, what, err);
             goto done;
         }
         n++;
@@ -664,7 +697,9 @@ tm_status tm_journal_done_count(struct tm_journal *journal, uint32_t *done, stru
 {
     sqlite3_stmt *st = journal->st[ST_RESULT_COUNT];
     int code = sqlite3_step(st);
-    bool good = code == SQLITE_ROW && get_u32(st, 0, done);
+    /* A row has 200 bytes: no file holds 2^32 of them. */
+    *done = code == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(st, 0) : 0;
+    tm_status status = code == SQLITE_ROW ? TM_OK : fail(journal, code, "read the journal", err);
     sqlite3_reset(st);
-    return good ? TM_OK : fail(journal, code, "read the journal", err);
+    return status;
 }
