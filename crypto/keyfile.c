@@ -257,38 +257,48 @@ static tm_status write_temp(int fd, struct tm_view text, const char *temp, const
     return TM_OK;
 }
 
-static tm_status write_new(const char *path, struct tm_view text, struct tm_err *err)
+/* PATH.tmp-XXXXXX: what base/leftover.h finds. */
+static tm_status temp_name(const char *path, char out[TM_PATH_MAX], struct tm_err *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    char temp[TM_PATH_MAX], dir[TM_PATH_MAX], random[7] = "";
+    char random[7] = "";
     uint8_t bytes[6];
-    if (tm_path_exists(path) || tm_path_is_link(path)) {
-        return exists_already(path, err);
-    }
     tm_random_bytes(bytes, sizeof bytes);
     for (size_t i = 0; i < sizeof bytes; i++) {
         random[i] = letters[bytes[i] % (sizeof letters - 1)];
     }
-    int n = snprintf(temp, sizeof temp, "%s.tmp-%s", path, random);
-    if (n < 0 || (size_t)n >= sizeof temp) {
-        return tm_err_set_os(err, ENAMETOOLONG, path, "cannot write the key file");
+    int n = snprintf(out, TM_PATH_MAX, "%s.tmp-%s", path, random);
+    return (size_t)n < TM_PATH_MAX /* a negative one is huge */
+               ? TM_OK
+               : tm_err_set_os(err, ENAMETOOLONG, path, "cannot write the key file");
+}
+
+static tm_status write_new(const char *path, struct tm_view text, struct tm_err *err)
+{
+    char temp[TM_PATH_MAX], dir[TM_PATH_MAX];
+    if (tm_path_exists(path) || tm_path_is_link(path)) {
+        return exists_already(path, err);
     }
+    TM_TRY(temp_name(path, temp, err));
+    tm_status cut = tm_path_dir(dir, path);
+    TM_ASSERT(cut == TM_OK); /* shorter than temp */
     tm_leftover_remove(path);
     int fd = tm_os_open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return io_error(err, path, "cannot make the key file");
     }
     tm_status status = write_temp(fd, text, temp, path, err);
-    if (status != TM_OK) {
-        unlink(temp);
-    }
+    const char *made = status == TM_OK ? path : temp;
     if (tm_os_close(fd) != 0 && status == TM_OK) {
         status = io_error(err, path, "cannot write the key file");
     }
     if (status == TM_OK) {
-        status = tm_path_dir(dir, path);
+        status = tm_dir_sync(dir, err);
     }
-    return status == TM_OK ? tm_dir_sync(dir, err) : status;
+    if (status != TM_OK) {
+        unlink(made); /* a key that a power cut may take is none */
+    }
+    return status;
 }
 
 tm_status tm_keyfile_save(const struct tm_keyfile *file, const char *path, struct tm_err *err)

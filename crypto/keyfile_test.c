@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
@@ -273,9 +274,12 @@ static const struct {
     tm_status status;
     const char *what, *why;
 } failing_saves[] = {
-    {TM_OS_OPEN, 1, EACCES, TM_E_IO, "cannot make the key file", "Permission denied"},
+    {TM_OS_OPENAT, 2, EACCES, TM_E_IO, "cannot make the key file", "Permission denied"},
     {TM_OS_WRITE, 1, ENOSPC, TM_E_IO, "cannot write the key file", "No space left on device"},
     {TM_OS_FSYNC, 1, EIO, TM_E_IO, "cannot write the key file", "Input/output error"},
+    {TM_OS_RENAMEAT2, 1, EROFS, TM_E_IO, "cannot write the key file", "Read-only file system"},
+    {TM_OS_RENAMEAT2, 1, EEXIST, TM_E_REFUSED, "cannot write the key file",
+     "the file exists, and a key is never overwritten"}, /* somebody was faster */
     {TM_OS_CLOSE, 1, EDQUOT, TM_E_IO, "cannot write the key file", "Disk quota exceeded"},
     {TM_OS_FSYNC, 2, EIO, TM_E_IO, "cannot sync the folder to disk", NULL},
 };
@@ -292,7 +296,53 @@ START_TEST(a_failed_save_leaves_no_file)
     if (failing_saves[_i].why != NULL) {
         ck_assert_str_eq(err.why, failing_saves[_i].why);
     }
-    ck_assert_int_eq(access(path, F_OK), -1);
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_dir_list(dir, &list, NULL), TM_OK);
+    ck_assert_uint_eq(list.count, 0); /* under no name */
+    tm_dir_list_free(&list);
+}
+END_TEST
+
+START_TEST(without_the_flag_of_rename_a_link_does_it)
+{
+    static const int codes[] = {EINVAL, ENOSYS};
+    struct tm_keyfile file, back;
+    struct tm_err err = {0};
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    for (size_t i = 0; i < 2; i++) {
+        tm_os_fail_at(TM_OS_RENAMEAT2, 1, codes[i]);
+        ck_assert_int_eq(tm_keyfile_save(&file, path, &err), TM_OK);
+        ck_assert_int_eq(tm_keyfile_load(path, &back, &err), TM_OK);
+        ck_assert_mem_eq(&file, &back, sizeof file);
+        ck_assert_int_eq(tm_dir_list(dir, &list, NULL), TM_OK);
+        ck_assert_uint_eq(list.count, 1); /* the temporary name is gone */
+        tm_dir_list_free(&list);
+        ck_assert_int_eq(unlink(path), 0);
+        tm_os_fail_at(TM_OS_RENAMEAT2, 1, codes[i]);
+        tm_os_fail_at(TM_OS_LINK, 1, EEXIST);
+        ck_assert_int_eq(tm_keyfile_save(&file, path, &err), TM_E_REFUSED);
+        ck_assert_str_eq(err.why, "the file exists, and a key is never overwritten");
+    }
+}
+END_TEST
+
+START_TEST(a_name_is_as_long_as_a_path_can_be)
+{
+    struct tm_keyfile file;
+    struct tm_err err = {0};
+    char longest[TM_PATH_MAX] = {0};
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    ck_assert_int_eq(chdir(dir), 0);
+    for (size_t bytes = TM_PATH_MAX - 20; bytes < TM_PATH_MAX; bytes++) {
+        memset(longest, '/', bytes);
+        memcpy(longest, "./", 2);
+        longest[bytes - 1] = 'k';
+        tm_status status = tm_keyfile_save(&file, longest, &err);
+        ck_assert_int_eq(status, bytes + sizeof ".tmp-XXXXXX" <= TM_PATH_MAX ? TM_OK : TM_E_LIMIT);
+        ck_assert_int_eq(unlink("k"), status == TM_OK ? 0 : -1);
+    }
+    ck_assert_str_eq(err.what, "cannot write the key file");
 }
 END_TEST
 
@@ -313,7 +363,7 @@ static const struct {
     unsigned n;
     int code;
 } failing_loads[] = {
-    {TM_OS_OPEN, 1, EACCES}, {TM_OS_FSTAT, 1, EIO}, {TM_OS_READ, 1, EIO}, {TM_OS_READ, 2, EIO}};
+    {TM_OS_OPENAT, 1, EACCES}, {TM_OS_FSTAT, 1, EIO}, {TM_OS_READ, 1, EIO}, {TM_OS_READ, 2, EIO}};
 
 START_TEST(a_failed_load_gives_nothing)
 {
@@ -369,6 +419,8 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(faults, make_dir, remove_dir);
     tcase_add_loop_test(faults, a_failed_save_leaves_no_file, 0,
                         sizeof failing_saves / sizeof failing_saves[0]);
+    tcase_add_test(faults, without_the_flag_of_rename_a_link_does_it);
+    tcase_add_test(faults, a_name_is_as_long_as_a_path_can_be);
     tcase_add_test(faults, the_first_failure_is_the_one_that_is_told);
     tcase_add_loop_test(faults, a_failed_load_gives_nothing, 0,
                         sizeof failing_loads / sizeof failing_loads[0]);
