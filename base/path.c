@@ -26,7 +26,8 @@
 static tm_status sync_parent(const char *path, struct tm_err *err)
 {
     char parent[TM_PATH_MAX];
-    TM_TRY(tm_path_dir(parent, path));
+    tm_status cut = tm_path_dir(parent, path);
+    TM_ASSERT(cut == TM_OK); /* tm_dir_make has seen that it fits */
     return access(parent, R_OK) == 0 ? tm_dir_sync(parent, err) : TM_OK;
 }
 

@@ -46,11 +46,13 @@ START_TEST(make)
     umask(022);
     ck_assert_int_eq(tm_dir_make(in("a/b//c/"), 0755, NULL), TM_OK);
     ck_assert(tm_path_is_dir(in("a/b/c")));
+    ck_assert(!tm_path_is_dir(in("a/b/d")));
     ck_assert_int_eq(tm_dir_make(in("a/b"), 0755, NULL), TM_OK);
     ck_assert_int_eq(tm_dir_make(in("p/q"), 0700, NULL), TM_OK);
     ck_assert(stat(in("p/q"), &st) == 0 && (st.st_mode & 0777) == 0700);
     ck_assert(stat(in("a"), &st) == 0 && (st.st_mode & 0777) == 0755);
     touch("file");
+    ck_assert(!tm_path_is_dir(in("file")));
     ck_assert_int_eq(tm_dir_make(in("file"), 0755, &err), TM_E_USAGE);
     ck_assert_str_eq(err.why, "something that is not a folder has this name");
     ck_assert_int_eq(tm_dir_make(in("file/sub"), 0755, &err), TM_E_USAGE);
@@ -334,11 +336,28 @@ START_TEST(a_folder_that_cannot_be_synced)
 }
 END_TEST
 
+START_TEST(the_name_of_a_new_folder_is_synced)
+{
+    struct tm_err err;
+    tm_os_fail_at(TM_OS_FSYNC, 1, EIO);
+    ck_assert_int_eq(tm_dir_make(in("new"), 0755, &err), TM_E_IO);
+    ck_assert_str_eq(err.where, folder);
+    tm_os_fail_at(TM_OS_FSYNC, 1, EIO);
+    ck_assert_int_eq(tm_dir_make(in("new"), 0755, &err), TM_OK); /* it is no new one */
+    tm_os_fail_at(TM_OS_ACCESS, 1, EACCES);                      /* a parent that is not ours */
+    ck_assert_int_eq(tm_dir_make(in("newer"), 0755, &err), TM_OK);
+    ck_assert(!tm_os_failed(TM_OS_FSYNC));
+    tm_os_fail_at(TM_OS_FSYNC, 0, 0);
+}
+END_TEST
+
 START_TEST(a_folder_that_cannot_be_read)
 {
     struct tm_dir_list list = {0};
     struct tm_err err;
     touch("a");
+    tm_os_fail_at(TM_OS_FDOPENDIR, 1, ENOMEM);
+    ck_assert_int_eq(tm_dir_list(folder, &list, &err), TM_E_NOMEM);
     for (unsigned n = 1; n <= 4; n++) { /* ".", "..", the file, the end */
         tm_os_fail_at(TM_OS_READDIR, n, EIO);
         ck_assert_int_eq(tm_dir_list(folder, &list, &err), TM_E_IO);
@@ -376,7 +395,7 @@ static const struct {
     {TM_OS_UNLINKAT, 1, EPERM, TM_OK, false}, /* POSIX for EISDIR */
     {TM_OS_UNLINKAT, 1, EROFS, TM_E_IO, true},      {TM_OS_UNLINKAT, 2, EBUSY, TM_E_IO, true},
     {TM_OS_UNLINKAT, 2, ENOENT, TM_E_IO, true}, /* said to be gone, then the parent is not empty */
-    {TM_OS_RMDIR, 1, ENOENT, TM_OK, true},          {TM_OS_RMDIR, 1, EBUSY, TM_E_IO, true},
+    {TM_OS_UNLINKAT, 3, ENOENT, TM_OK, true},       {TM_OS_UNLINKAT, 3, EBUSY, TM_E_IO, true},
 };
 
 START_TEST(a_tree_that_cannot_be_removed)
@@ -460,6 +479,7 @@ Suite *tm_suite(void)
     TCase *faults = tcase_create("faults");
     tcase_add_checked_fixture(faults, setup, teardown);
     tcase_add_test(faults, a_folder_that_cannot_be_synced);
+    tcase_add_test(faults, the_name_of_a_new_folder_is_synced);
     tcase_add_test(faults, a_folder_that_cannot_be_read);
     tcase_add_test(faults, a_folder_without_end);
     tcase_add_loop_test(faults, a_tree_that_cannot_be_removed, 0,

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
 /* ROOT/inside/deep, ROOT/link -> OUTSIDE, ROOT/file; OUTSIDE/secret */
@@ -81,6 +82,9 @@ START_TEST(resolving)
     ck_assert_int_eq(place("../outside/secret"), EXDEV);
     ck_assert_int_eq(place("inside/../file"), EXDEV);
     ck_assert_int_eq(place("inside/..."), 0);
+    ck_assert_int_eq(place("inside/.a"), 0);
+    ck_assert_int_eq(place("inside/a."), 0);
+    ck_assert_int_eq(place("inside/."), 0);
     ck_assert_int_eq(tm_root_at(root, outside, &at), EXDEV);
     ck_assert_int_eq(tm_root_at(root, "file", &at), EXDEV);
     char beside[TM_PATH_MAX];
@@ -196,6 +200,91 @@ START_TEST(not_there)
 }
 END_TEST
 
+/* The text of a root may end in a slash, and then so do paths below it begin. */
+START_TEST(a_root_with_a_slash_at_its_end)
+{
+    struct tm_root *slashed = NULL;
+    struct tm_root_at at;
+    char dir[TM_PATH_MAX];
+    snprintf(dir, sizeof dir, "%.4000s/", root_dir);
+    ck_assert_int_eq(tm_root_open(dir, &slashed, NULL), TM_OK);
+    ck_assert_str_eq(tm_root_dir(slashed), dir);
+    ck_assert_int_eq(tm_root_at(slashed, below("file"), &at), 0);
+    ck_assert_str_eq(at.name, "file");
+    tm_root_at_close(&at);
+    ck_assert_int_eq(tm_root_at(slashed, root_dir, &at), EXDEV);
+    tm_root_close(&slashed);
+}
+END_TEST
+
+START_TEST(a_path_as_long_as_can_be)
+{
+    struct tm_root_at at;
+    static char path[2 * TM_PATH_MAX];
+    size_t dir = strlen(root_dir);
+    memcpy(path, root_dir, dir);
+    memset(path + dir, '/', TM_PATH_MAX);
+    memset(path + dir + 1, 'x', TM_PATH_MAX - 1);
+    ck_assert_int_eq(tm_root_at(root, path, &at), 0); /* 4095 bytes behind the slash */
+    tm_root_at_close(&at);
+    path[dir + TM_PATH_MAX] = 'x';
+    ck_assert_int_eq(tm_root_at(root, path, &at), ENAMETOOLONG);
+}
+END_TEST
+
+/* ---- system calls that fail ---- */
+
+START_TEST(a_kernel_that_is_busy_or_has_no_openat2)
+{
+    tm_os_fail_at(TM_OS_SYSCALL, 1, EINTR);
+    ck_assert_int_eq(place("inside/new"), 0);
+    tm_os_fail_at(TM_OS_SYSCALL, 1, EAGAIN);
+    ck_assert_int_eq(place("inside/new"), 0);
+    ck_assert(tm_os_failed(TM_OS_SYSCALL));
+    tm_os_fail_from(TM_OS_SYSCALL, 1, EAGAIN);
+    ck_assert_int_eq(place("inside/new"), EAGAIN);
+    tm_os_fail_at(TM_OS_SYSCALL, 1, EMFILE);
+    ck_assert_int_eq(place("inside/new"), EMFILE);
+    tm_os_fail_from(TM_OS_SYSCALL, 1, _i == 0 ? ENOSYS : EPERM);
+    ck_assert_int_eq(place("inside/new"), 0);
+    ck_assert_int_eq(place("link/secret"), ELOOP);
+    ck_assert_int_eq(place("file/new"), ENOTDIR);
+    tm_os_fail_at(TM_OS_SYSCALL, 1, ENOENT);
+    ck_assert_int_eq(place("inside/new"), 0);
+    ck_assert(!tm_os_failed(TM_OS_SYSCALL)); /* it is not asked for again */
+    tm_os_fail_at(TM_OS_SYSCALL, 0, 0);
+}
+END_TEST
+
+START_TEST(a_walk_that_fails)
+{
+    tm_root_force_walk(true);
+    tm_os_fail_at(TM_OS_FCNTL, 1, EMFILE);
+    ck_assert_int_eq(place("inside/new"), EMFILE);
+    tm_os_fail_at(TM_OS_OPENAT, 2, EACCES);
+    ck_assert_int_eq(place("inside/deep/new"), EACCES);
+    tm_os_fail_at(TM_OS_FSTATAT, 1, EIO); /* what it is cannot be told: what open said stays */
+    ck_assert_int_eq(place("link/secret"), ENOTDIR);
+}
+END_TEST
+
+START_TEST(functions_say_what_failed)
+{
+    struct tm_err err;
+    ck_assert_int_eq(tm_dir_make_in(root, below("file"), 0755, &err), TM_E_NOT_FOUND);
+    ck_assert_str_eq(err.why, "a part of the path is not a folder");
+    tm_os_fail_at(TM_OS_FSTATAT, 1, EIO);
+    ck_assert_int_eq(tm_dir_make_in(root, below("inside"), 0755, &err), TM_E_IO);
+    ck_assert_str_eq(err.what, "cannot make the folder");
+    ck_assert_int_eq(tm_dir_make_in(root, below("none/new"), 0755, &err), TM_E_NOT_FOUND);
+    ck_assert_int_eq(tm_dir_sync_in(root, below("link/x"), &err), TM_E_USAGE);
+    ck_assert_str_eq(err.what, "cannot sync the folder to disk");
+    ck_assert(!tm_path_is_dir_in(root, below("file")));
+    tm_os_fail_at(TM_OS_UNLINKAT, 1, EIO);
+    ck_assert_int_eq(tm_dir_remove_tree_in(root, below("inside"), &err), TM_E_IO);
+}
+END_TEST
+
 /* Somebody swaps a folder for a link to outside as fast as possible. */
 static atomic_bool stop;
 
@@ -258,6 +347,14 @@ Suite *tm_suite(void)
     tcase_add_test(tc, root_stays);
     tcase_add_test(tc, not_there);
     tcase_add_loop_test(tc, races, 0, 2);
+    tcase_add_test(tc, a_root_with_a_slash_at_its_end);
+    tcase_add_test(tc, a_path_as_long_as_can_be);
     suite_add_tcase(suite, tc);
+    TCase *faults = tcase_create("faults");
+    tcase_add_checked_fixture(faults, set_up, tear_down);
+    tcase_add_loop_test(faults, a_kernel_that_is_busy_or_has_no_openat2, 0, 2);
+    tcase_add_test(faults, a_walk_that_fails);
+    tcase_add_test(faults, functions_say_what_failed);
+    suite_add_tcase(suite, faults);
     return suite;
 }

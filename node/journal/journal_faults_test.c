@@ -182,9 +182,9 @@ END_TEST
 /* In UTF-16 a text has to be converted, which takes memory. */
 START_TEST(texts_that_there_is_no_memory_for)
 {
-    make_file("PRAGMA encoding = 'UTF-16';" IDS LOOSE JOB(
-        "'J1','m','o','r'", "printf('%03000d', 1)", B32, "1,1",
-        "0,0,1") "INSERT INTO ban VALUES(" B20 ",0,printf('%03000d', 1),0)");
+    make_file("PRAGMA encoding = 'UTF-16';" IDS LOOSE JOB(TEXTS, "printf('%03000d', 1)", B32, "1,1",
+                                                          "0,0,1") "INSERT INTO ban VALUES(" B20
+                                                                   ",0,printf('%03000d', 1),0)");
     tm_sqlite_fault_install();
     for (const char *list = "jb"; *list != '\0'; list++) {
         unsigned told = 0;
@@ -210,13 +210,23 @@ END_TEST
 
 /* ---- SQLite and the system that fail ---- */
 
+START_TEST(a_folder_that_does_not_answer)
+{
+    struct tm_journal *j = NULL;
+    tm_os_fail_at(TM_OS_FSTATAT, 1, EIO);
+    ck_assert_int_eq(tm_journal_open(g_path, true, &j, &g_err), TM_E_IO);
+    ck_assert_str_eq(g_err.what, "cannot look whether it is there");
+    ck_assert_ptr_null(j);
+}
+END_TEST
+
 START_TEST(a_lock_that_cannot_be_taken)
 {
     struct tm_journal *j = NULL;
     tm_os_fail_at(TM_OS_FLOCK, 1, ENOLCK);
     ck_assert_int_eq(tm_journal_open(g_path, false, &j, &g_err), TM_E_IO);
     ck_assert_str_eq(g_err.what, "lock the journal");
-    tm_os_fail_at(TM_OS_OPEN, 1, EACCES);
+    tm_os_fail_at(TM_OS_OPENAT, 1, EACCES);
     ck_assert_int_eq(tm_journal_open(g_path, false, &j, &g_err), TM_E_IO);
     ck_assert_str_eq(g_err.what, "open the journal");
     ck_assert_ptr_nonnull(strstr(g_err.where, "journal.db.lock"));
@@ -239,8 +249,8 @@ static const struct {
     tm_status status;
     const char *why, *hint;
 } failing_opens[] = {
-    {TM_SQLITE_READ, SQLITE_CORRUPT, TM_E_MALFORMED, "the journal is damaged (", "remove the job"},
-    {TM_SQLITE_READ, SQLITE_NOTADB, TM_E_MALFORMED, "the journal is damaged (", "remove the job"},
+    {TM_SQLITE_READ, SQLITE_CORRUPT, TM_E_MALFORMED, "the journal is damaged (", "try once more"},
+    {TM_SQLITE_READ, SQLITE_NOTADB, TM_E_MALFORMED, "the journal is damaged (", "try once more"},
     {TM_SQLITE_WRITE, SQLITE_FULL, TM_E_IO, "no space left on the disk", "free some space"},
     {TM_SQLITE_LOCK, SQLITE_BUSY, TM_E_IO, "another process kept the journal locked for 10000 ms",
      ""},
@@ -415,6 +425,7 @@ Suite *tm_suite(void)
     TCase *faults = tcase_create("faults");
     tcase_set_timeout(faults, 120);
     tcase_add_checked_fixture(faults, set_up, tear_down);
+    tcase_add_test(faults, a_folder_that_does_not_answer);
     tcase_add_test(faults, a_lock_that_cannot_be_taken);
     tcase_add_loop_test(faults, a_failing_open_says_why, 0,
                         sizeof failing_opens / sizeof failing_opens[0]);

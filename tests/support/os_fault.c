@@ -15,14 +15,21 @@
 static struct {
     unsigned left; /* calls until the fault; 0 = none is set */
     int code;
-    bool happened;
+    bool forever, happened;
 } faults[TM_OS_CALL_COUNT];
 
 void tm_os_fail_at(enum tm_os_call call, unsigned n, int code)
 {
     faults[call].left = n;
     faults[call].code = code;
+    faults[call].forever = false;
     faults[call].happened = false;
+}
+
+void tm_os_fail_from(enum tm_os_call call, unsigned n, int code)
+{
+    tm_os_fail_at(call, n, code);
+    faults[call].forever = true;
 }
 
 bool tm_os_failed(enum tm_os_call call)
@@ -36,6 +43,7 @@ static bool fails(enum tm_os_call call)
     if (faults[call].code == TM_OS_ODD || faults[call].left == 0 || --faults[call].left > 0) {
         return false;
     }
+    faults[call].left = faults[call].forever ? 1 : 0;
     faults[call].happened = true;
     errno = faults[call].code;
     return true;
@@ -60,10 +68,25 @@ static bool is_odd(enum tm_os_call call)
     result __wrap_##name parameters;                                                               \
     result __wrap_##name parameters
 
+WRAP(int, access, (const char *path, int mode))
+{
+    return fails(TM_OS_ACCESS) ? -1 : __real_access(path, mode);
+}
+
 WRAP(int, close, (int fd))
 {
     int rc = __real_close(fd);
     return fails(TM_OS_CLOSE) ? -1 : rc;
+}
+
+/* What we call it for has an integer argument. */
+WRAP(int, fcntl, (int fd, int command, ...))
+{
+    va_list rest;
+    va_start(rest, command);
+    int argument = va_arg(rest, int);
+    va_end(rest);
+    return fails(TM_OS_FCNTL) ? -1 : __real_fcntl(fd, command, argument);
 }
 
 WRAP(DIR *, fdopendir, (int fd))
@@ -81,30 +104,26 @@ WRAP(int, fstat, (int fd, struct stat *out))
     return fails(TM_OS_FSTAT) ? -1 : __real_fstat(fd, out);
 }
 
+WRAP(int, fstatat, (int dir, const char *path, struct stat *out, int flags))
+{
+    return fails(TM_OS_FSTATAT) ? -1 : __real_fstatat(dir, path, out, flags);
+}
+
 WRAP(int, fsync, (int fd))
 {
     return fails(TM_OS_FSYNC) ? -1 : __real_fsync(fd);
 }
 
-static mode_t mode_of(int flags, va_list rest)
+WRAP(int, link, (const char *from, const char *to))
 {
-    return (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
-}
-
-WRAP(int, open, (const char *path, int flags, ...))
-{
-    va_list rest;
-    va_start(rest, flags);
-    mode_t mode = mode_of(flags, rest);
-    va_end(rest);
-    return fails(TM_OS_OPEN) ? -1 : __real_open(path, flags, mode);
+    return fails(TM_OS_LINK) ? -1 : __real_link(from, to);
 }
 
 WRAP(int, openat, (int dir, const char *path, int flags, ...))
 {
     va_list rest;
     va_start(rest, flags);
-    mode_t mode = mode_of(flags, rest);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     return fails(TM_OS_OPENAT) ? -1 : __real_openat(dir, path, flags, mode);
 }
@@ -139,9 +158,9 @@ WRAP(struct dirent *, readdir, (DIR * dir))
     return __real_readdir(dir);
 }
 
-WRAP(int, rmdir, (const char *path))
+WRAP(int, renameat2, (int from_dir, const char *from, int to_dir, const char *to, unsigned flags))
 {
-    return fails(TM_OS_RMDIR) ? -1 : __real_rmdir(path);
+    return fails(TM_OS_RENAMEAT2) ? -1 : __real_renameat2(from_dir, from, to_dir, to, flags);
 }
 
 WRAP(int, statvfs, (const char *path, struct statvfs *out))
@@ -155,6 +174,16 @@ WRAP(int, statvfs, (const char *path, struct statvfs *out))
         out->f_frsize = 2;
     }
     return rc;
+}
+
+WRAP(long, syscall, (long number, ...))
+{
+    va_list rest;
+    va_start(rest, number);
+    long a = va_arg(rest, long), b = va_arg(rest, long), c = va_arg(rest, long);
+    long d = va_arg(rest, long);
+    va_end(rest);
+    return fails(TM_OS_SYSCALL) ? -1 : __real_syscall(number, a, b, c, d);
 }
 
 WRAP(int, unlinkat, (int dir, const char *path, int flags))

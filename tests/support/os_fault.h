@@ -8,18 +8,22 @@
 #include <stdbool.h>
 
 enum tm_os_call {
+    TM_OS_ACCESS,
     TM_OS_CLOSE,
+    TM_OS_FCNTL,
     TM_OS_FDOPENDIR,
     TM_OS_FLOCK,
     TM_OS_FSTAT,
+    TM_OS_FSTATAT,
     TM_OS_FSYNC,
-    TM_OS_OPEN,
+    TM_OS_LINK,
     TM_OS_OPENAT,
     TM_OS_PREAD,
     TM_OS_READ,
     TM_OS_READDIR,
-    TM_OS_RMDIR,
+    TM_OS_RENAMEAT2,
     TM_OS_STATVFS,
+    TM_OS_SYSCALL, /* by number: openat2 */
     TM_OS_UNLINKAT,
     TM_OS_WRITE,
     TM_OS_CALL_COUNT
@@ -32,6 +36,8 @@ enum tm_os_call {
 /* The n-th `call` from now (1 = the next) fails once with errno `code` (a close does close all the
  * same). n = 0 switches the fault of that call off. */
 void tm_os_fail_at(enum tm_os_call call, unsigned n, int code);
+/* That one and each after it. */
+void tm_os_fail_from(enum tm_os_call call, unsigned n, int code);
 /* Whether that has happened. */
 bool tm_os_failed(enum tm_os_call call);
 
