@@ -9,8 +9,8 @@
 #
 # Debian packages need root or sudo. All else goes into a cache folder outside the checkout,
 # ${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}: a Python environment (venv), the tools
-# of llama.cpp and a small model. CACHE/env.sh, to be sourced, names them: TMILL_PYTHON,
-# TMILL_LLAMA_BIN, TMILL_MODEL_SMOL.
+# of llama.cpp, a small model, and the libraries of other processors (sysroots). CACHE/env.sh, to be
+# sourced, names them: TMILL_PYTHON, TMILL_LLAMA_BIN, TMILL_MODEL_SMOL, TMILL_SYSROOTS.
 #
 # Exit status: 0 done, 1 a step failed, 2 usage, 5 a download failed, 6 packages are missing and
 # there is no right to install them.
@@ -27,6 +27,11 @@ PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev l
 # the whole set of tests: faults, coverage, judges, the second and third processor architecture
 TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
     crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross"
+
+# what a build for another processor links and runs with
+SYSROOT_PACKAGES="libc6-dev libgcc-12-dev libgomp1 libczmq-dev libzmq3-dev libsodium-dev
+    libprotobuf-c-dev libzstd-dev libssl-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev
+    check"
 
 LLAMA_VERSION=0.3.36
 LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"
@@ -160,6 +165,52 @@ install_model() {
     mv "$work/model.gguf" "$model"
 }
 
+# ---- libraries of other processors ------------------------------------------------------------
+
+# apt with a state of its own, as if on a machine of architecture $1 where nothing is installed. It
+# reads the sources and keys of this system and writes below $2 (docs/decisions/0009).
+foreign_apt() {
+    arch=$1
+    state=$2
+    shift 2
+    run "$cache/sysroot-$arch.log" env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::State="$state" \
+        -o Dir::State::lists="$state/lists" -o Dir::State::status="$state/status" \
+        -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" \
+        -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
+}
+
+# Makes absolute links in the folder $1 relative: they mean that folder, not this system's root.
+relink() {
+    find "$1" -type l -lname '/*' | while read -r link; do
+        target=$1$(readlink "$link")
+        ln -sfn "$(realpath -ms --relative-to="$(dirname "$link")" "$target")" "$link"
+    done
+}
+
+# Another Debian or another list of packages makes the sysroot anew.
+install_sysroot() {
+    arch=$1
+    home=$cache/sysroots/$arch
+    { echo $SYSROOT_PACKAGES && cat /etc/debian_version; } >"$work/sysroot.identity"
+    cmp -s "$work/sysroot.identity" "$home/tensormill.stamp" && return 0
+    say "fetching Debian's libraries for $arch into $home"
+    state=$work/apt-$arch
+    mkdir -p "$state/lists/partial" "$state/archives/partial" "$state/root" "$cache/sysroots"
+    : >"$state/status"
+    foreign_apt "$arch" "$state" update || die 5 "apt-get could not read the lists for $arch"
+    foreign_apt "$arch" "$state" install --no-install-recommends --download-only \
+        $SYSROOT_PACKAGES || die 5 "apt-get could not download the libraries for $arch"
+    for deb in "$state"/archives/*.deb; do
+        dpkg-deb -x "$deb" "$state/root"
+    done
+    rm -rf "$state/root/usr/share/doc" "$state/root/usr/share/locale" "$state/root/usr/share/man"
+    relink "$state/root"
+    cp "$work/sysroot.identity" "$state/root/tensormill.stamp"
+    rm -rf "$home"
+    mv "$state/root" "$home"
+}
+
 # ---- the whole --------------------------------------------------------------------------------
 
 write_env() {
@@ -169,7 +220,8 @@ write_env() {
         echo "TMILL_PYTHON='$quoted/venv/bin/python'"
         echo "TMILL_LLAMA_BIN='$quoted/llama-$LLAMA_VERSION/bin'"
         echo "TMILL_MODEL_SMOL='$quoted/models/smollm2-135m.gguf'"
-        echo "export TMILL_PYTHON TMILL_LLAMA_BIN TMILL_MODEL_SMOL"
+        echo "TMILL_SYSROOTS='$quoted/sysroots'"
+        echo "export TMILL_PYTHON TMILL_LLAMA_BIN TMILL_MODEL_SMOL TMILL_SYSROOTS"
     } >"$work/env.sh"
     cmp -s "$work/env.sh" "$cache/env.sh" || mv "$work/env.sh" "$cache/env.sh"
 }
@@ -208,4 +260,8 @@ trap 'exit 143' TERM
 install_python
 install_llama
 install_model
+if [ "$extent" = all ]; then
+    install_sysroot arm64
+    install_sysroot s390x
+fi
 write_env
