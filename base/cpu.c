@@ -43,7 +43,7 @@ bool tm_kernel_supported(enum tm_kernel kernel)
         /* The compiler's check of AVX2 includes that the OS saves the registers (XGETBV). */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     }
-#elif defined(__aarch64__)
+#elif defined(__AARCH64EL__)
     if (kernel == TM_KERNEL_NEON) {
         return true; /* part of the base instruction set */
     }

@@ -8,6 +8,25 @@
 
 enum tm_kernel { TM_KERNEL_REF, TM_KERNEL_AVX2, TM_KERNEL_NEON, TM_KERNEL_COUNT };
 
+/* Initialiser of an array of TM_KERNEL_COUNT entries, one for each kernel that this build has:
+ * name_ref and name_avx2 or name_neon. Its index is tm_kernel_current(). */
+#if defined(__x86_64__)
+#define TM_KERNEL_TABLE(name)                                                                      \
+    {                                                                                              \
+        [TM_KERNEL_REF] = name##_ref, [TM_KERNEL_AVX2] = name##_avx2                               \
+    }
+#elif defined(__AARCH64EL__)
+#define TM_KERNEL_TABLE(name)                                                                      \
+    {                                                                                              \
+        [TM_KERNEL_REF] = name##_ref, [TM_KERNEL_NEON] = name##_neon                               \
+    }
+#else
+#define TM_KERNEL_TABLE(name)                                                                      \
+    {                                                                                              \
+        [TM_KERNEL_REF] = name##_ref                                                               \
+    }
+#endif
+
 const char *tm_kernel_name(enum tm_kernel kernel); /* "ref", "avx2", "neon" */
 bool tm_kernel_supported(enum tm_kernel kernel);   /* by this build, CPU and OS */
 /* The kernel in use: the best supported one unless forced. Thread-safe. */

@@ -21,6 +21,7 @@ START_TEST(names_and_support)
 }
 END_TEST
 
+#if defined(__x86_64__)
 /* What the kernel lists in /proc/cpuinfo is what the OS lets programs use. */
 START_TEST(avx2_as_the_system_says)
 {
@@ -40,6 +41,7 @@ START_TEST(avx2_as_the_system_says)
     ck_assert_int_eq(tm_kernel_supported(TM_KERNEL_AVX2), avx2);
 }
 END_TEST
+#endif
 
 START_TEST(forcing)
 {

@@ -18,20 +18,19 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
+# the libraries: for this processor, and those of the sysroots with the same names
+LIBRARIES="libczmq-dev libzmq3-dev libsodium-dev libprotobuf-c-dev libzstd-dev libssl-dev
+    libjansson-dev libsqlite3-dev libcurl4-openssl-dev libpcre2-dev libutf8proc-dev check"
 # building, the demo and what a developer runs all day
-PACKAGES="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libsodium-dev
-    libprotobuf-c-dev protobuf-c-compiler libzstd-dev libssl-dev libjansson-dev libsqlite3-dev
-    libcurl4-openssl-dev libpcre2-dev libutf8proc-dev
-    check clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
+PACKAGES="build-essential cmake ninja-build pkg-config $LIBRARIES protobuf-c-compiler
+    clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
     python3 python3-venv ca-certificates unzip strace locales"
 # the whole set of tests: faults, coverage, judges, the second and third processor architecture
 TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
     crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 
 # what a build for another processor links and runs with
-SYSROOT_PACKAGES="libc6-dev libgcc-12-dev libgomp1 libczmq-dev libzmq3-dev libsodium-dev
-    libprotobuf-c-dev libzstd-dev libssl-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev
-    check"
+SYSROOT_PACKAGES="libc6-dev libgcc-12-dev libgomp1 $LIBRARIES"
 
 LLAMA_VERSION=0.3.36
 LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/cpu.h"
 #include "model/convert.h"
+#include "stages/kernel_check.h"
 
 typedef void (*scale_fn)(const uint8_t *codes, size_t count, int zero, float scale, float *out);
 
@@ -14,14 +15,24 @@ void tm_int_scale_ref(const uint8_t *codes, size_t count, int zero, float scale,
     }
 }
 
+static const scale_fn kernels[TM_KERNEL_COUNT] = TM_KERNEL_TABLE(tm_int_scale);
+
+static void scale_checked(const uint8_t *codes, size_t count, int zero, float scale, float *out)
+{
+    enum { PART = 64 };
+    float want[PART];
+    kernels[tm_kernel_current()](codes, count, zero, scale, out);
+    for (size_t i = 0; i < count; i += PART) {
+        size_t n = count - i < PART ? count - i : PART;
+        tm_int_scale_ref(codes + i, n, zero, scale, want);
+        tm_kernel_compare(&(struct tm_kernel_outputs){"int_scale", out + i, want, .first = i,
+                                                      .count = n, .element_bytes = sizeof *want});
+    }
+}
+
 static scale_fn scale_kernel(void)
 {
-#if defined(__x86_64__)
-    if (tm_kernel_current() == TM_KERNEL_AVX2) {
-        return tm_int_scale_avx2;
-    }
-#endif
-    return tm_int_scale_ref;
+    return TM_CHECK_KERNELS ? scale_checked : kernels[tm_kernel_current()];
 }
 
 void tm_int_decode(const struct tm_stage_params *params, struct tm_block_shape shape,

@@ -19,5 +19,6 @@ void tm_int_to_gguf(const struct tm_stage_params *params, struct tm_block_shape 
 /* out[i] = (codes[i] - zero) * scale + 0 */
 void tm_int_scale_ref(const uint8_t *codes, size_t count, int zero, float scale, float *out);
 void tm_int_scale_avx2(const uint8_t *codes, size_t count, int zero, float scale, float *out);
+void tm_int_scale_neon(const uint8_t *codes, size_t count, int zero, float scale, float *out);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/cpu.h"
 #include "model/convert.h"
+#include "stages/kernel_check.h"
 
 #define INF_BITS 0x7f800000u
 #define ABS_BITS 0x7fffffffu
@@ -59,14 +60,55 @@ static uint16_t quantize4_ref(const float *x, size_t n, uint8_t *codes)
 
 const struct tm_int_kernel tm_int_kernel_ref = {abs_max_bits_ref, quantize8_ref, quantize4_ref};
 
+/* ---- choice and check of the kernel ---- */
+
+static const struct tm_int_kernel *const kernels[TM_KERNEL_COUNT] = TM_KERNEL_TABLE(&tm_int_kernel);
+
+static uint32_t abs_max_bits_checked(const float *x, size_t n)
+{
+    uint32_t got = kernels[tm_kernel_current()]->abs_max_bits(x, n);
+    uint32_t want = abs_max_bits_ref(x, n);
+    tm_kernel_compare(&(struct tm_kernel_outputs){"int_abs_max_bits", &got, &want, .count = 1,
+                                                  .element_bytes = sizeof got});
+    return got;
+}
+
+static void compare_group(const char *name, const uint8_t *codes, const uint8_t *want, size_t n)
+{
+    tm_kernel_compare(
+        &(struct tm_kernel_outputs){name, codes, want, .count = n, .element_bytes = 1});
+}
+
+static void compare_scale(const char *name, uint16_t got, uint16_t want)
+{
+    tm_kernel_compare(
+        &(struct tm_kernel_outputs){name, &got, &want, .count = 1, .element_bytes = sizeof got});
+}
+
+static uint16_t quantize8_checked(const float *x, size_t n, uint8_t *codes)
+{
+    uint8_t want[32];
+    uint16_t got = kernels[tm_kernel_current()]->quantize8(x, n, codes);
+    compare_scale("int_quantize8 (scale)", got, quantize8_ref(x, n, want));
+    compare_group("int_quantize8", codes, want, n);
+    return got;
+}
+
+static uint16_t quantize4_checked(const float *x, size_t n, uint8_t *codes)
+{
+    uint8_t want[32];
+    uint16_t got = kernels[tm_kernel_current()]->quantize4(x, n, codes);
+    compare_scale("int_quantize4 (scale)", got, quantize4_ref(x, n, want));
+    compare_group("int_quantize4", codes, want, n);
+    return got;
+}
+
+static const struct tm_int_kernel checked_kernel = {abs_max_bits_checked, quantize8_checked,
+                                                    quantize4_checked};
+
 static const struct tm_int_kernel *current_kernel(void)
 {
-#if defined(__x86_64__)
-    if (tm_kernel_current() == TM_KERNEL_AVX2) {
-        return &tm_int_kernel_avx2;
-    }
-#endif
-    return &tm_int_kernel_ref;
+    return TM_CHECK_KERNELS ? &checked_kernel : kernels[tm_kernel_current()];
 }
 
 /* ---- fitting ---- */

@@ -30,6 +30,6 @@ struct tm_int_kernel {
     uint16_t (*quantize8)(const float *x, size_t n, uint8_t *codes);
     uint16_t (*quantize4)(const float *x, size_t n, uint8_t *codes);
 };
-extern const struct tm_int_kernel tm_int_kernel_ref, tm_int_kernel_avx2;
+extern const struct tm_int_kernel tm_int_kernel_ref, tm_int_kernel_avx2, tm_int_kernel_neon;
 
 #endif

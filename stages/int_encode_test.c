@@ -80,25 +80,30 @@ START_TEST(equals_the_gguf_writer)
 }
 END_TEST
 
-#if defined(__x86_64__)
 static void compare_kernels(const float *x, size_t n)
 {
-    const struct tm_int_kernel *ref = &tm_int_kernel_ref, *avx2 = &tm_int_kernel_avx2;
+    static const struct tm_int_kernel *const kernels[TM_KERNEL_COUNT] =
+        TM_KERNEL_TABLE(&tm_int_kernel);
+    const struct tm_int_kernel *ref = &tm_int_kernel_ref;
     uint8_t a[32], b[32];
-    ck_assert_uint_eq(ref->abs_max_bits(x, n), avx2->abs_max_bits(x, n));
-    ck_assert_uint_eq(ref->quantize8(x, n, a), avx2->quantize8(x, n, b));
-    ck_assert_mem_eq(a, b, n);
-    ck_assert_uint_eq(ref->quantize4(x, n, a), avx2->quantize4(x, n, b));
-    ck_assert_mem_eq(a, b, n);
+    FOR_EACH_KERNEL(kernel)
+    {
+        const struct tm_int_kernel *tried = kernels[kernel];
+        ck_assert_uint_eq(ref->abs_max_bits(x, n), tried->abs_max_bits(x, n));
+        ck_assert_uint_eq(ref->quantize8(x, n, a), tried->quantize8(x, n, b));
+        ck_assert_mem_eq(a, b, n);
+        ck_assert_uint_eq(ref->quantize4(x, n, a), tried->quantize4(x, n, b));
+        ck_assert_mem_eq(a, b, n);
+    }
 }
 
 /* Same symbols and scales, short groups and hostile magnitudes included. */
-START_TEST(avx2_agrees)
+START_TEST(kernels_agree)
 {
     struct tm_rng rng;
     tm_rng_init(&rng, (uint64_t)_i);
     float x[32];
-    for (int round = 0; round < 2000 && tm_kernel_supported(TM_KERNEL_AVX2); round++) {
+    for (int round = 0; round < 2000; round++) {
         size_t n = _i == 0 ? 32 : 1 + tm_rng_below(&rng, 32);
         int scale = (int)tm_rng_below(&rng, 250) - 140;
         for (size_t i = 0; i < n; i++) {
@@ -108,7 +113,6 @@ START_TEST(avx2_agrees)
     }
 }
 END_TEST
-#endif
 
 /* Checks the promise value by value in double, on the scale 2^_i of the whole row; whatever is
  * accepted keeps it, and normal scales are accepted. */
@@ -214,9 +218,7 @@ Suite *tm_suite(void)
     TCase *tc = tcase_create("int_encode");
     tcase_add_test(tc, known_groups);
     tcase_add_loop_test(tc, equals_the_gguf_writer, 3, 9);
-#if defined(__x86_64__)
-    tcase_add_loop_test(tc, avx2_agrees, 0, 5);
-#endif
+    tcase_add_loop_test(tc, kernels_agree, 0, 5);
     tcase_add_loop_test(tc, promise_or_refusal, -145, 127);
     tcase_add_test(tc, tiny_groups_and_rows);
     tcase_add_test(tc, not_finite);

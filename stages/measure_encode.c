@@ -2,6 +2,7 @@
 #include "stages/measure_encode.h"
 
 #include "base/cpu.h"
+#include "stages/kernel_check.h"
 
 void tm_measure_ref(const float *x, const float *y, size_t count, struct tm_measure_lanes *lanes)
 {
@@ -19,14 +20,23 @@ void tm_measure_ref(const float *x, const float *y, size_t count, struct tm_meas
 typedef void (*measure_fn)(const float *x, const float *y, size_t count,
                            struct tm_measure_lanes *lanes);
 
+static const measure_fn kernels[TM_KERNEL_COUNT] = TM_KERNEL_TABLE(tm_measure);
+
+/* Elements of the output: eight lanes each of error, norm and max. */
+static void measure_checked(const float *x, const float *y, size_t count,
+                            struct tm_measure_lanes *lanes)
+{
+    struct tm_measure_lanes want = *lanes;
+    kernels[tm_kernel_current()](x, y, count, lanes);
+    tm_measure_ref(x, y, count, &want);
+    tm_kernel_compare(&(struct tm_kernel_outputs){"measure", lanes, &want,
+                                                  .count = sizeof want / sizeof(double),
+                                                  .element_bytes = sizeof(double)});
+}
+
 static measure_fn measure_kernel(void)
 {
-#if defined(__x86_64__)
-    if (tm_kernel_current() == TM_KERNEL_AVX2) {
-        return tm_measure_avx2;
-    }
-#endif
-    return tm_measure_ref;
+    return TM_CHECK_KERNELS ? measure_checked : kernels[tm_kernel_current()];
 }
 
 static double pairwise(const double v[TM_MEASURE_LANES])

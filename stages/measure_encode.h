@@ -27,5 +27,6 @@ struct tm_measure_lanes {
 /* Adds x[count] and y[count] to lanes that start with element 0 on lane 0. */
 void tm_measure_ref(const float *x, const float *y, size_t count, struct tm_measure_lanes *lanes);
 void tm_measure_avx2(const float *x, const float *y, size_t count, struct tm_measure_lanes *lanes);
+void tm_measure_neon(const float *x, const float *y, size_t count, struct tm_measure_lanes *lanes);
 
 #endif

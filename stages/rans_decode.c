@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/mem.h"
+#include "stages/kernel_check.h"
 #include "stages/packing.h"
 
 static tm_status malformed(struct tm_err *err, size_t at, const char *why)
@@ -32,14 +34,41 @@ bool tm_rans_read_ref(struct tm_rans_reader *r, uint8_t *out, size_t count)
     return true;
 }
 
+typedef bool (*read_fn)(struct tm_rans_reader *reader, uint8_t *out, size_t count);
+
+static const read_fn kernels[TM_KERNEL_COUNT] = TM_KERNEL_TABLE(tm_rans_read);
+
+/* Symbols, states and the rest of the words; nothing but the answer when the words run out. */
+static void check_read(struct tm_rans_reader before, const struct tm_rans_reader *after, bool whole,
+                       const uint8_t *out, size_t count)
+{
+    struct tm_rans_reader *want = &before;
+    uint8_t *symbols = tm_alloc(count);
+    TM_ASSERT(symbols != NULL || count == 0);
+    bool want_whole = tm_rans_read_ref(want, symbols, count);
+    tm_kernel_compare(&(struct tm_kernel_outputs){"rans_read (whole)", &whole, &want_whole,
+                                                  .count = 1, .element_bytes = sizeof whole});
+    if (whole) {
+        tm_kernel_compare(&(struct tm_kernel_outputs){"rans_read", out, symbols, .count = count,
+                                                      .element_bytes = 1});
+        tm_kernel_compare(&(struct tm_kernel_outputs){"rans_read (states)", after->state,
+                                                      want->state, .count = TM_RANS_LANES,
+                                                      .element_bytes = sizeof want->state[0]});
+        tm_kernel_compare(&(struct tm_kernel_outputs){"rans_read (words left)", &after->words_left,
+                                                      &want->words_left, .count = 1,
+                                                      .element_bytes = sizeof want->words_left});
+    }
+    tm_free(symbols);
+}
+
 static bool read_symbols(struct tm_rans_reader *r, uint8_t *out, size_t count)
 {
-#if defined(__x86_64__)
-    if (tm_kernel_current() == TM_KERNEL_AVX2) {
-        return tm_rans_read_avx2(r, out, count);
+    struct tm_rans_reader before = *r;
+    bool whole = kernels[tm_kernel_current()](r, out, count);
+    if (TM_CHECK_KERNELS) {
+        check_read(before, r, whole, out, count);
     }
-#endif
-    return tm_rans_read_ref(r, out, count);
+    return whole;
 }
 
 static void fill_slots(const struct tm_rans_table *table, uint32_t slots[TM_RANS_TOTAL])

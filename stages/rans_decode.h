@@ -30,5 +30,6 @@ struct tm_rans_reader {
 /* Decodes out[count], the first symbol on lane 0; false when the words run out. */
 bool tm_rans_read_ref(struct tm_rans_reader *reader, uint8_t *out, size_t count);
 bool tm_rans_read_avx2(struct tm_rans_reader *reader, uint8_t *out, size_t count);
+bool tm_rans_read_neon(struct tm_rans_reader *reader, uint8_t *out, size_t count);
 
 #endif
