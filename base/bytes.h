@@ -3,9 +3,14 @@
 #ifndef TM_BASE_BYTES_H
 #define TM_BASE_BYTES_H
 
+#include <float.h>
 #include <string.h>
 
 #include "base/buf.h"
+
+/* The encoders' arithmetic has the same bits everywhere only when a float expression is not computed
+ * in a wider type (docs/decisions/0001). */
+_Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated as float");
 
 static inline uint16_t tm_get_u16(const uint8_t *p)
 {

@@ -30,7 +30,7 @@ TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
     crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 
 # what a build for another processor links and runs with
-SYSROOT_PACKAGES="libc6-dev libgcc-12-dev libgomp1 $LIBRARIES"
+SYSROOT_PACKAGES="libc6-dev libc-bin libgcc-12-dev libgomp1 $LIBRARIES"
 
 LLAMA_VERSION=0.3.36
 LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"

@@ -62,6 +62,7 @@ START_TEST(a_difference_is_named)
     ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     snprintf(want, sizeof want,
              "kernel ref of f: element 65 is 03 04, the reference gives 03 09\n");
+    text[strcspn(text, "\n") + 1] = '\0'; /* an emulator has words of its own for an abort */
     ck_assert_str_eq(text, want);
 }
 END_TEST

@@ -91,11 +91,12 @@ START_TEST(a_model_with_other_tensors_is_no_source)
 {
     char path[128];
     static const char header[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
-    uint64_t bytes = sizeof header - 1;
+    uint8_t bytes[8];
+    tm_set_u64(bytes, sizeof header - 1);
     snprintf(path, sizeof path, "%s/x.safetensors", s.dir);
     FILE *f = fopen(path, "wb");
-    fwrite(&bytes, 8, 1, f);
-    fwrite(header, 1, bytes, f);
+    fwrite(bytes, 8, 1, f);
+    fwrite(header, 1, sizeof header - 1, f);
     fwrite("\0\0\0\0", 1, 4, f);
     fclose(f);
     ck_assert_int_eq(verify((struct tm_verify_options){.model_path = path}), TM_E_VERIFY);

@@ -2,10 +2,12 @@
 #include "node/worker/encode_job.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "crypto/merkle.h"
 #include "node/coordinator/check.h"
+#include "tests/support/file_order.h"
 #include "tests/support/suite.h"
 
 #define ROWS 4u
@@ -13,7 +15,7 @@
 
 static struct tm_identity *g_node;
 static struct tm_err g_err;
-static float g_values[ROWS * COLS];
+static float g_values[ROWS * COLS], g_source[ROWS * COLS];
 
 static void set_up(void)
 {
@@ -23,6 +25,8 @@ static void set_up(void)
     for (unsigned i = 0; i < ROWS * COLS; i++) {
         g_values[i] = (float)((int)(i * 37 % 101) - 50) / 16.0f;
     }
+    memcpy(g_source, g_values, sizeof g_source);
+    floats_to_file_order(g_source, ROWS * COLS);
 }
 
 static void tear_down(void)
@@ -35,7 +39,7 @@ static struct tm_encode_job *new_job(const struct tm_encode_setup *setup)
 {
     struct tm_encode_job *job = tm_encode_job_new(setup);
     ck_assert_ptr_nonnull(job);
-    job->source = tm_view_of(g_values, sizeof g_values);
+    job->source = tm_view_of(g_source, sizeof g_source);
     job->desc = (struct tm_msg_unit){.unit = 17,
                                      .source = tm_digest_of(job->source),
                                      .source_bytes = sizeof g_values,

@@ -26,6 +26,7 @@ static void set_up(void)
     for (unsigned i = 0; i < ROWS * COLS; i++) {
         g_values[i] = (float)tm_rng_normal(&rng);
     }
+    floats_to_file_order(g_values, ROWS * COLS);
     g_owner = small_job_identity(1);
     small_mesh_open(&g_mesh, g_owner);
     ck_assert_int_eq(tm_work_pool_new(g_mesh.transport, 1, &g_pool, &g_err), TM_OK);
@@ -199,7 +200,7 @@ START_TEST(wrong_bytes_fail_the_fetch)
     act(TM_WACT_FETCH);
     at_coordinator();
     piece(0, 30000);
-    g_values[ROWS * COLS - 1] += 1.0f;
+    ((uint8_t *)g_values)[BYTES - 1] ^= 1;
     piece(30000, BYTES - 30000);
     struct tm_worker_event event = wait_event();
     ck_assert_int_eq(event.type, TM_WEV_FETCH_FAILED);

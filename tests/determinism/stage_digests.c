@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "model/convert.h"
 #include "stages/pipeline_encode.h"
+#include "tests/support/file_order.h"
 
 enum kind { KIND_FLAT, KIND_PEAKED, KIND_OUTLIERS, KIND_TERNARY, KIND_ZERO, KIND_COUNT };
 static const char *const kind_names[] = {"flat", "peaked", "outliers", "ternary", "zero"};
@@ -43,6 +44,13 @@ static void print_digest(struct tm_view bytes, const char *what)
     char text[TM_DIGEST_TEXT];
     struct tm_digest digest = tm_digest_of(bytes);
     printf("%s  %s\n", tm_digest_hex(&digest, text), what);
+}
+
+/* Overwrites the values. */
+static void print_floats(float *values, size_t count, const char *what)
+{
+    floats_to_file_order(values, count);
+    print_digest(tm_view_of(values, count * sizeof values[0]), what);
 }
 
 /* Exact in float32: a 24-bit integer times a power of two. */
@@ -90,10 +98,12 @@ static void run_block(const char *text, struct tm_block_shape shape, enum kind k
     must(
         tm_pipeline_decode(&pipeline, shape, tm_buf_view(&out), TM_DECODE_CANONICAL, decoded, &err),
         &err);
-    print_digest(tm_view_of(decoded, count * sizeof decoded[0]), "  decoded");
     struct tm_block_error error = {0};
     tm_block_measure(values, decoded, count, &error);
-    print_digest(tm_view_of(&error, sizeof error), "  error");
+    print_floats(decoded, count, "  decoded");
+    double figures[] = {error.squared_error, error.squared_norm, error.max_abs};
+    doubles_to_file_order(figures, 3);
+    print_digest(tm_view_of(figures, sizeof figures), "  error");
     tm_buf_deinit(&out);
 }
 
@@ -111,7 +121,7 @@ static void run_dtype(enum tm_dtype dtype, const char *name)
     tm_rng_fill(&rng, raw, bytes);
     if (tm_convert_to_f32(dtype, raw, elements, values) == TM_OK) {
         snprintf(what, sizeof what, "%s to F32", name);
-        print_digest(tm_view_of(values, elements * sizeof values[0]), what);
+        print_floats(values, elements, what);
     }
     for (uint64_t i = 0; i < elements; i++) {
         values[i] = value_of(&rng, KIND_OUTLIERS);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #include "base/bytes.h"
+#include "tests/support/file_order.h"
 #include "tests/support/model_files.h"
 
 /* ---- pickles ---- */
@@ -163,6 +164,7 @@ static inline void pth_zip(struct zip_maker *z, const struct tm_buf *pickle, int
     for (size_t i = 0; i < floats; i++) {
         numbers[i] = (float)i;
     }
+    floats_to_file_order(numbers, floats);
     zip_begin(z);
     zip_put(z, "m/data.pkl", pickle->data, pickle->bytes);
     for (int i = 0; i < storages; i++) {

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "crypto/identity.h"
 #include "node/coordinator/job.h"
+#include "tests/support/file_order.h"
 
 #define SMALL_JOB_MATRICES 4u
 #define SMALL_JOB_ROWS 32u
@@ -43,13 +44,15 @@ static inline void small_job_write_model(const char *path)
     n += snprintf(header + n, sizeof header - (size_t)n, "}");
     FILE *f = fopen(path, "wb");
     ck_assert_ptr_nonnull(f);
-    uint64_t bytes = (uint64_t)n; /* test machines are little-endian */
-    fwrite(&bytes, sizeof bytes, 1, f);
+    uint8_t bytes[8];
+    tm_set_u64(bytes, (uint64_t)n);
+    fwrite(bytes, sizeof bytes, 1, f);
     fwrite(header, (size_t)n, 1, f);
     struct tm_rng rng;
     tm_rng_init(&rng, 42);
     for (size_t i = 0; i < 100 + SMALL_JOB_MATRICES * matrix / 4; i++) {
         float value = (float)tm_rng_normal(&rng);
+        floats_to_file_order(&value, 1);
         fwrite(&value, sizeof value, 1, f);
     }
     ck_assert_int_eq(fclose(f), 0);

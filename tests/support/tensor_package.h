@@ -11,6 +11,7 @@
 #include "model/tensor.h"
 #include "package/package.h"
 #include "stages/pipeline_encode.h"
+#include "tests/support/file_order.h"
 
 #define TP_MAX 16
 
@@ -105,18 +106,24 @@ static inline struct tm_pkg_tensor *tp_weights(struct tensor_package *tp, const 
     return t;
 }
 
-/* A tensor kept as it is, `step` bytes a chunk. */
+/* A tensor kept as it is, `step` bytes a chunk. data: floats for TM_F32, else bytes of a file. */
 static inline struct tm_pkg_tensor *tp_kept(struct tensor_package *tp, const char *name,
                                             enum tm_dtype dtype, struct tm_shape shape, size_t step,
                                             const void *data)
 {
     struct tm_pkg_tensor *t = tp_named(tp, name, dtype, shape);
+    float *bytes = tm_alloc((size_t)t->source_bytes + 1);
+    memcpy(bytes, data, (size_t)t->source_bytes);
+    if (dtype == TM_F32) {
+        floats_to_file_order(bytes, (size_t)t->source_bytes / sizeof *bytes);
+    }
     t->pipeline = tp_pipeline(tp, "zstd.1(level=3)");
     for (size_t at = 0; at < t->source_bytes; at += step, t->chunk_count++) {
         size_t n = t->source_bytes - at < step ? (size_t)t->source_bytes - at : step;
         tp_chunk(tp, t->pipeline, (struct tm_block_shape){1, (uint32_t)n}, NULL,
-                 tm_view_of((const uint8_t *)data + at, n));
+                 tm_view_of((const uint8_t *)bytes + at, n));
     }
+    tm_free(bytes);
     return t;
 }
 
