@@ -8,8 +8,8 @@
 
 #include "base/buf.h"
 
-/* The encoders' arithmetic has the same bits everywhere only when a float expression is not computed
- * in a wider type (docs/decisions/0001). */
+/* Encoders give the same bits everywhere only when no float expression is computed in a wider type
+ * (docs/decisions/0001). */
 _Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated as float");
 
 static inline uint16_t tm_get_u16(const uint8_t *p)

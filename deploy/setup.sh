@@ -167,7 +167,7 @@ install_model() {
 # ---- libraries of other processors ------------------------------------------------------------
 
 # apt with a state of its own, as if on a machine of architecture $1 where nothing is installed. It
-# reads the sources and keys of this system and writes below $2 (docs/decisions/0009).
+# reads the sources and keys of this system and writes below $2 (docs/decisions/0007).
 foreign_apt() {
     arch=$1
     state=$2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the two toolchain files share: they set TMILL_ARCH (Debian's name), TMILL_TRIPLET and
 # TMILL_QEMU and include this. Debian's cross compiler, the libraries of the folder that
-# deploy/setup.sh fills (docs/decisions/0009), and qemu's user mode to run what comes out.
+# deploy/setup.sh fills (docs/decisions/0007), and qemu's user mode to run what comes out.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_C_COMPILER ${TMILL_TRIPLET}-gcc)
 

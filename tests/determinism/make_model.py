@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""make_model.py FILE: a safetensors file of integer-made values, the same bytes everywhere."""
+"""make_model.py FILE [DIVISOR]: a safetensors file of integer-made values, the same bytes
+everywhere; a divisor keeps one row in so many."""
 import json
 import struct
 import sys
@@ -31,7 +32,9 @@ def encode(dtype, numbers):
 
 def main():
     header, data, at = {}, [], 0
-    for index, (name, dtype, shape) in enumerate(TENSORS):
+    divisor = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    for index, (name, dtype, full) in enumerate(TENSORS):
+        shape = [full[0] // divisor, *full[1:]]
         count = 1
         for size in shape:
             count *= size
