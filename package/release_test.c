@@ -43,6 +43,27 @@ static tm_status read_with(const struct tm_identity *trusted, struct tm_index *o
                          NULL, &err);
 }
 
+/* tests/vectors/index_v1.json, byte for byte, on every machine; and it is read. */
+START_TEST(test_golden_index)
+{
+    struct tm_buf golden;
+    struct tm_index sample, back;
+    tm_buf_init(&golden, 1 << 16);
+    ck_assert_int_eq(tm_file_read("tests/vectors/index_v1.json", &golden, &err), TM_OK);
+    tm_index_init(&sample);
+    ck_assert_int_eq(tm_index_add(&sample, "sample", &id1, 2396, "first", &err), TM_OK);
+    ck_assert_int_eq(tm_index_add(&sample, "sample", &id2, 2396, "second", &err), TM_OK);
+    tm_buf_clear(&envelope);
+    ck_assert_int_eq(tm_index_write(&sample, publisher, &envelope, &err), TM_OK);
+    ck_assert(tm_view_eq(tm_buf_view(&envelope), tm_buf_view(&golden)));
+    ck_assert_int_eq(read_with(publisher, &back), TM_OK);
+    ck_assert_uint_eq(back.count, 2);
+    tm_index_deinit(&back);
+    tm_index_deinit(&sample);
+    tm_buf_deinit(&golden);
+}
+END_TEST
+
 START_TEST(test_add_counts_and_sorts)
 {
     ck_assert_int_eq(tm_index_add(&index1, "b", &id2, 5, NULL, &err), TM_OK);
@@ -252,6 +273,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("release");
     TCase *tc = tcase_create("release");
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_golden_index);
     tcase_add_test(tc, test_add_counts_and_sorts);
     tcase_add_test(tc, test_golden);
     tcase_add_test(tc, test_add_refuses);

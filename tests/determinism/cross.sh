@@ -56,7 +56,7 @@ quietly() {
     }
 }
 quietly cmake -S "$source" --preset "cross-$arch"
-quietly cmake --build "$cross" --target stage_digests tmill tmill-edge $tests
+quietly cmake --build "$cross" --target stage_digests package_make tmill $tests
 
 # ---- digests of every stage ----
 
@@ -128,6 +128,13 @@ for kernel in $kernels; do
     cmp here.tmpk "$kernel.tmpk" || fail "compress makes another file with the kernel $kernel"
 done
 echo "compress: one file, ledger and signature included: $(sha256sum <here.tmpk | cut -c1-16)"
+
+# The writer's sample is the kept file of the format's first version.
+emulated "$cross/tests/package_make" sample.tmpk >/dev/null || fail "package_make"
+cmp sample.tmpk "$source/tests/vectors/package_v1.tmpk" || fail "tests/vectors/package_v1.tmpk"
+emulated "$cross/bin/tmill" verify "$source/tests/vectors/package_v1.tmpk" >verify.txt ||
+    fail "verify of tests/vectors/package_v1.tmpk: $(cat verify.txt)"
+echo "tests/vectors/package_v1.tmpk: written and read"
 
 # Each verifies what the other made, and makes every unit again.
 "$build/bin/tmill" verify "$kernel.tmpk" --against model.safetensors --full -q >verify.txt ||
