@@ -61,14 +61,18 @@ static void check_read(struct tm_rans_reader before, const struct tm_rans_reader
     tm_free(symbols);
 }
 
-static bool read_symbols(struct tm_rans_reader *r, uint8_t *out, size_t count)
+static bool read_checked(struct tm_rans_reader *r, uint8_t *out, size_t count)
 {
     struct tm_rans_reader before = *r;
     bool whole = kernels[tm_kernel_current()](r, out, count);
-    if (TM_CHECK_KERNELS) {
-        check_read(before, r, whole, out, count);
-    }
+    check_read(before, r, whole, out, count);
     return whole;
+}
+
+static bool read_symbols(struct tm_rans_reader *r, uint8_t *out, size_t count)
+{
+    read_fn read = TM_CHECK_KERNELS ? read_checked : kernels[tm_kernel_current()];
+    return read(r, out, count);
 }
 
 static void fill_slots(const struct tm_rans_table *table, uint32_t slots[TM_RANS_TOTAL])
