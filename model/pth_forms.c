@@ -13,8 +13,12 @@
 
 static const char what_failed[] = "cannot read the PyTorch checkpoint";
 
-#define FIRST_READ (1u << 20) /* of a pickle of unknown length */
-#define WORD_BYTES_MAX 64     /* of the entry byteorder */
+#define FIRST_READ 4096u    /* of a pickle of unknown length; doubled until it is whole */
+#define KEYS_MAX (1u << 20) /* bytes of the keys of the tar form */
+/* The least that a storage or a tensor of the tar form takes: three values in a pickle, of which
+ * one is a name, and what follows it. */
+#define TAR_ITEM_BYTES 32u
+#define WORD_BYTES_MAX 64 /* of the entry byteorder */
 
 /* The first of the five pickles of the legacy form: 0x1950a86a20f9469cfc6c, torch's MAGIC_NUMBER.
  */
@@ -351,7 +355,7 @@ static tm_status open_member(struct tm_pth *p, const char *name, struct member *
     out->at += count.used;
     if (status == TM_OK &&
         (!tm_pickle_u64(&count, count.root, &out->count) || out->count > TM_PTH_STORAGES_MAX ||
-         out->count > (out->end - out->at) / 8)) {
+         out->count > (out->end - out->at) / TAR_ITEM_BYTES)) {
         status = tm_pth_bad(p, "a count of storages or tensors that the file cannot hold");
     }
     tm_pickle_deinit(&count);
@@ -394,7 +398,8 @@ static tm_status read_tar_storage(struct tm_pth *p, struct member *m, const stru
         return tm_pth_bad(p, "a storage without a key, a place and a type");
     }
     TM_TRY(keep_key(p, args, tm_pickle_item(args, args->root, 0), &out->key));
-    TM_TRY(read_counted(p, m->at, m->end, element_bytes(type), out));
+    out->element_bytes = element_bytes(type);
+    TM_TRY(read_counted(p, m->at, m->end, out->element_bytes, out));
     m->at = out->at + out->bytes;
     return TM_OK;
 }
@@ -446,6 +451,78 @@ static tm_status read_next(struct tm_pth *p, struct member *m, bool tensors, str
     return status;
 }
 
+/* (key, key of another storage, first element, elements): a storage that is a part of another. The
+ * others are sorted; their count stays while parts are added. */
+static tm_status read_part(struct tm_pth *p, const struct tm_pickle *list, struct tm_value part,
+                           size_t others)
+{
+    struct tm_pth_storage wanted = {.at = 0}, *out = &p->storages[p->storage_count];
+    uint64_t first = 0, count = 0;
+    if (tm_pickle_count(list, part) != 4 ||
+        !tm_pickle_u64(list, tm_pickle_item(list, part, 2), &first) ||
+        !tm_pickle_u64(list, tm_pickle_item(list, part, 3), &count)) {
+        return tm_pth_bad(p, "a part of a storage that is not described");
+    }
+    TM_TRY(keep_key(p, list, tm_pickle_item(list, part, 0), &out->key));
+    TM_TRY(keep_key(p, list, tm_pickle_item(list, part, 1), &wanted.key));
+    const struct tm_pth_storage *whole =
+        others == 0 ? NULL : bsearch(&wanted, p->storages, others, sizeof wanted, by_key);
+    if (whole == NULL) {
+        return tm_pth_bad(p, "a part of a storage that is not in the file");
+    }
+    uint64_t held = whole->bytes / whole->element_bytes;
+    if (first > held || count > held - first) {
+        return tm_pth_bad(p, "a part of a storage that leaves it");
+    }
+    out->element_bytes = whole->element_bytes;
+    out->at = whole->at + first * whole->element_bytes;
+    out->bytes = count * whole->element_bytes;
+    p->storage_count++;
+    return TM_OK;
+}
+
+/* The list of parts behind the storages; not every writer has it. */
+static tm_status read_parts(struct tm_pth *p, const struct member *m, struct tm_buf *bytes)
+{
+    struct tm_pickle list = {.used = 0};
+    size_t others = p->storage_count;
+    if (m->at == m->end) {
+        return TM_OK;
+    }
+    tm_status status = read_pickle(p, m->at, m->end, bytes, &list);
+    uint32_t count = tm_pickle_count(&list, list.root);
+    if (status == TM_OK && count > 0) {
+        struct tm_pth_storage *grown =
+            tm_realloc_array(p->storages, others + count, sizeof *p->storages);
+        p->storages = grown != NULL ? grown : p->storages;
+        status = grown != NULL ? TM_OK : tm_pth_no_memory(p);
+    }
+    for (uint32_t i = 0; i < count && status == TM_OK; i++) {
+        status = read_part(p, &list, tm_pickle_item(&list, list.root, i), others);
+    }
+    tm_pickle_deinit(&list);
+    return status == TM_OK ? sort_storages(p) : status;
+}
+
+static int by_tensor_key(const void *a, const void *b)
+{
+    const struct tm_pth_tensor *x = a, *y = b;
+    return compare_keys(x->key, y->key);
+}
+
+static tm_status sort_tensors(struct tm_pth *p)
+{
+    if (p->tensor_count > 0) {
+        qsort(p->tensors, p->tensor_count, sizeof *p->tensors, by_tensor_key);
+    }
+    for (size_t i = 1; i < p->tensor_count; i++) {
+        if (by_tensor_key(&p->tensors[i - 1], &p->tensors[i]) == 0) {
+            return tm_pth_bad(p, "two tensors have the same key");
+        }
+    }
+    return TM_OK;
+}
+
 static tm_status read_member(struct tm_pth *p, const char *name, bool tensors)
 {
     struct member m;
@@ -464,6 +541,12 @@ static tm_status read_member(struct tm_pth *p, const char *name, bool tensors)
     for (uint64_t i = 0; i < m.count && status == TM_OK; i++) {
         status = read_next(p, &m, tensors, &bytes);
     }
+    if (status == TM_OK) {
+        status = tensors ? sort_tensors(p) : sort_storages(p);
+    }
+    if (status == TM_OK && !tensors) {
+        status = read_parts(p, &m, &bytes);
+    }
     tm_buf_deinit(&bytes);
     return status;
 }
@@ -473,11 +556,10 @@ static tm_status load_tar(struct tm_pth *p)
     struct tm_tar_member object;
     TM_TRY(find_member(p, "pickle", &object));
     TM_TRY(read_pickle(p, object.at, object.at + object.bytes, &p->bytes, &p->pickle));
-    if (tm_buf_reserve(&p->keys, FIRST_READ) != TM_OK) {
+    if (tm_buf_reserve(&p->keys, KEYS_MAX) != TM_OK) {
         return tm_pth_no_memory(p);
     }
     TM_TRY(read_member(p, "storages", false));
-    TM_TRY(sort_storages(p));
     struct tm_err none;
     struct tm_tar_member tensors;
     tm_status status = tm_tar_find(p->file, "tensors", &tensors, &none);
@@ -505,13 +587,11 @@ tm_status tm_pth_storage(struct tm_pth *p, struct tm_view key, struct tm_pth_sto
 
 bool tm_pth_tensor(struct tm_pth *p, struct tm_view key, const struct tm_pth_tensor **out)
 {
-    for (size_t i = 0; i < p->tensor_count; i++) {
-        if (tm_view_eq(p->tensors[i].key, key)) {
-            *out = &p->tensors[i];
-            return true;
-        }
-    }
-    return false;
+    const struct tm_pth_tensor wanted = {.key = key};
+    *out = p->tensor_count == 0
+               ? NULL
+               : bsearch(&wanted, p->tensors, p->tensor_count, sizeof wanted, by_tensor_key);
+    return *out != NULL;
 }
 
 tm_status tm_pth_load(struct tm_pth *p)

@@ -3,6 +3,7 @@
 
 #include "tests/support/pth_open.h"
 #include "tests/support/suite.h"
+#include "tests/support/tar_file.h"
 
 static const char magic[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e";
 
@@ -150,12 +151,182 @@ START_TEST(a_pickle_alone)
 }
 END_TEST
 
+/* A pickle of (a, b, torch.TYPE), or of (a, "cpu", torch.TYPE) when b is 0. */
+static void put_three(struct tm_buf *to, uint64_t a, uint64_t b, const char *type)
+{
+    struct tm_buf p;
+    pk_begin(&p);
+    pk_op(&p, "(");
+    pk_int(&p, a);
+    if (b == 0) {
+        pk_str(&p, "cpu");
+    } else {
+        pk_int(&p, b);
+    }
+    pk_global(&p, "torch", type);
+    pk_op(&p, "t.");
+    append(to, &p);
+}
+
+static void put_count(struct tm_buf *to, uint64_t count)
+{
+    struct tm_buf p;
+    pk_begin(&p);
+    pk_int(&p, count);
+    pk_op(&p, ".");
+    append(to, &p);
+}
+
+struct tar_parts {
+    struct tm_buf storages, tensors, object, file;
+};
+
+/* Storages 10 and 11 of six floats each; when `parts`, also 12: elements 2 to 5 of 11. */
+static void tar_storages(struct tar_parts *t, bool parts, uint64_t first)
+{
+    struct tm_buf p;
+    put_count(&t->storages, 2);
+    for (uint64_t key = 10; key < 12; key++) {
+        put_three(&t->storages, key, 0, "FloatStorage");
+        put_u64(&t->storages, 6);
+        for (uint32_t i = 0; i < 6; i++) {
+            put_u32(&t->storages, tm_f32_bits((float)key + (float)i / 8));
+        }
+    }
+    if (parts) {
+        const uint64_t part[] = {12, 11, first, 4};
+        pk_begin(&p);
+        pk_op(&p, "]");
+        pk_tuple(&p, 4, part);
+        pk_op(&p, "a.");
+        append(&t->storages, &p);
+    }
+}
+
+/* Tensor `key` of 2 x 2 elements of a storage, from its second on. */
+static void tar_tensor(struct tar_parts *t, uint64_t key, uint64_t storage)
+{
+    put_three(&t->tensors, key, storage, "FloatTensor");
+    put_u64(&t->tensors, 2); /* the rank as i32, and four bytes */
+    for (int i = 0; i < 2; i++) {
+        put_u64(&t->tensors, 2);
+    }
+    put_u64(&t->tensors, 2);
+    put_u64(&t->tensors, 1);
+    put_u64(&t->tensors, storage == 12 ? 0 : 1);
+}
+
+/* {"a": tensor 20, "b": tensor 21} */
+static struct tm_checkpoint *tar_open(struct tar_parts *t, struct tm_err *err)
+{
+    uint8_t zeros[2 * TM_TAR_BLOCK] = {0};
+    pk_begin(&t->object);
+    pk_op(&t->object, "}(");
+    pk_str(&t->object, "a");
+    pk_int(&t->object, 20);
+    pk_op(&t->object, "Q");
+    pk_str(&t->object, "b");
+    pk_int(&t->object, 21);
+    pk_op(&t->object, "Qu.");
+    tar_put(&t->file, "storages", tm_buf_view(&t->storages), '0');
+    tar_put(&t->file, "tensors", tm_buf_view(&t->tensors), '0');
+    tar_put(&t->file, "pickle", tm_buf_view(&t->object), '0');
+    put_bytes(&t->file, zeros, sizeof zeros);
+    struct tm_checkpoint *c = open_bytes(&t->file, NULL, err);
+    tm_buf_deinit(&t->storages);
+    tm_buf_deinit(&t->tensors);
+    tm_buf_deinit(&t->object);
+    tm_buf_deinit(&t->file);
+    return c;
+}
+
+static void tar_begin(struct tar_parts *t)
+{
+    tm_buf_init(&t->storages, 1u << 20);
+    tm_buf_init(&t->tensors, 1u << 20);
+    tm_buf_init(&t->file, 4u << 20);
+}
+
+START_TEST(the_tar_form)
+{
+    struct tar_parts t;
+    struct tm_err err;
+    for (int parts = 0; parts < 2; parts++) {
+        tar_begin(&t);
+        tar_storages(&t, parts == 1, 2);
+        put_count(&t.tensors, 2);
+        tar_tensor(&t, 21, parts == 1 ? 12 : 11); /* the keys are not in order */
+        tar_tensor(&t, 20, 10);
+        struct tm_checkpoint *c = tar_open(&t, &err);
+        ck_assert_msg(c != NULL, "%s: %s", err.where, err.why);
+        expect_names(c, "a b");
+        ck_assert(element(c, "a", 0) == 10.125f && element(c, "a", 3) == 10.5f);
+        ck_assert(element(c, "b", 0) == (parts == 1 ? 11.25f : 11.125f));
+        tm_checkpoint_close(&c);
+    }
+}
+END_TEST
+
+static void refuse_tar(struct tar_parts *t, const char *word)
+{
+    struct tm_err err;
+    ck_assert_ptr_null(tar_open(t, &err));
+    ck_assert_int_eq(err.status, TM_E_MALFORMED);
+    ck_assert_msg(strstr(err.why, word) != NULL, "%s: %s", word, err.why);
+}
+
+START_TEST(tar_forms_that_do_not_fit)
+{
+    struct tar_parts t;
+    tar_begin(&t);
+    tar_storages(&t, true, 3); /* 3 + 4 of 6 */
+    put_count(&t.tensors, 0);
+    refuse_tar(&t, "a part of a storage that leaves it");
+    tar_begin(&t);
+    tar_storages(&t, true, 2);
+    put_count(&t.tensors, 2);
+    tar_tensor(&t, 20, 10);
+    tar_tensor(&t, 20, 11);
+    refuse_tar(&t, "two tensors have the same key");
+    tar_begin(&t);
+    tar_storages(&t, false, 0);
+    put_count(&t.tensors, 1);
+    tar_tensor(&t, 20, 10);
+    refuse_tar(&t, "the tensor is not in the file");
+    tar_begin(&t);
+    put_count(&t.storages, 1000);
+    put_count(&t.tensors, 0);
+    refuse_tar(&t, "a count of storages or tensors");
+}
+END_TEST
+
+/* The keys come in no order, and are found all the same. */
+START_TEST(many_small_pickles)
+{
+    struct tar_parts t;
+    struct tm_err err;
+    tar_begin(&t);
+    tar_storages(&t, false, 0);
+    put_count(&t.tensors, 2000);
+    for (uint64_t i = 0; i < 2000; i++) {
+        tar_tensor(&t, 2019 - i, 10 + i % 2);
+    }
+    struct tm_checkpoint *c = tar_open(&t, &err);
+    ck_assert_msg(c != NULL, "%s", err.why);
+    ck_assert(element(c, "a", 0) == 11.125f && element(c, "b", 0) == 10.125f);
+    tm_checkpoint_close(&c);
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("pth_forms");
     TCase *tc = tcase_create("pth_forms");
     tcase_add_test(tc, the_legacy_form);
     tcase_add_test(tc, byte_order_and_other_entries);
+    tcase_add_test(tc, the_tar_form);
+    tcase_add_test(tc, tar_forms_that_do_not_fit);
+    tcase_add_test(tc, many_small_pickles);
     tcase_add_test(tc, archives_that_are_no_checkpoint);
     tcase_add_test(tc, a_pickle_alone);
     suite_add_tcase(suite, tc);

@@ -10,13 +10,23 @@
 
 #define TM_PTH_STORAGES_MAX (1u << 20)
 #define TM_PTH_DEPTH_MAX 32u
-#define TM_PTH_VISITS_MAX (1u << 21) /* of values: shared ones are visited once a name */
+/* A shared value is visited once for each way that leads to it, and a few bytes of pickle can make
+ * millions of ways. All walks together visit at most TM_PTH_VISITS + the bytes of the pickle
+ * values, make at most TM_PTH_NAMES + 4 * these bytes of names, and take at most TM_PTH_TENSORS + a
+ * 32nd of these bytes tensors: without sharing each takes more than that. */
+#define TM_PTH_VISITS (1u << 18)
+#define TM_PTH_NAMES (16u << 20)
+#define TM_PTH_TENSORS (1u << 16)
+/* Views of one storage may overlap: together they have at most TM_PTH_VIEWS + 64 times the bytes of
+ * the file. */
+#define TM_PTH_VIEWS (64u << 20)
 
 /* Elements that tensors share. */
 struct tm_pth_storage {
-    struct tm_view key; /* into the pickle that names it; legacy and tar */
-    uint64_t at, bytes; /* in the file */
-    uint32_t check;     /* tm_sources_add_check; 0: the file has no checksum of it */
+    struct tm_view key;     /* into the pickle that names it; legacy and tar */
+    uint64_t at, bytes;     /* in the file */
+    uint32_t element_bytes; /* tar */
+    uint32_t check;         /* tm_sources_add_check; 0: the file has no checksum of it */
 };
 
 /* A tensor of the tar form, which its pickle names by a number. */
@@ -42,7 +52,8 @@ struct tm_pth {
     size_t storage_count;
     struct tm_pth_tensor *tensors; /* tar, by key */
     size_t tensor_count;
-    bool swapped; /* the storages are big-endian */
+    bool swapped;                                   /* the storages are big-endian */
+    uint64_t visits, name_bytes, added, view_bytes; /* so far, of the limits above */
     struct tm_err *err;
 };
 
@@ -68,8 +79,8 @@ bool tm_pth_is_scalar(const struct tm_pth *p, struct tm_value tensor);
 tm_status tm_pth_add(struct tm_pth *p, struct tm_value tensor, struct tm_view name) TM_MUST_USE;
 
 /* Calls visit for every tensor below value, with its dotted name; dictionaries and lists right in
- * value whose key `skip` (may be NULL) says so are left out. TM_E_MALFORMED for too deep or too
- * many values. */
+ * value whose key `skip` (may be NULL) says so are left out. TM_E_MALFORMED for values too deep, or
+ * more of them than the limits above. */
 typedef tm_status tm_pth_visit(struct tm_pth *p, struct tm_value tensor, struct tm_view name,
                                void *context);
 typedef bool tm_pth_skip(struct tm_view key);

@@ -267,6 +267,13 @@ static tm_status put(struct tm_pth *p, const struct view *v, const struct place 
          tensor.bytes / REPEATED_TIMES_MAX > place->storage.bytes)) {
         return bad(p, v, "it repeats the elements of its storage beyond measure");
     }
+    p->view_bytes += tensor.bytes; /* no overflow: far less than the limit each */
+    if (p->view_bytes > TM_PTH_VIEWS + REPEATED_TIMES_MAX * tm_file_bytes(p->file)) {
+        return bad(p, v, "the tensors together repeat the elements of the file beyond measure");
+    }
+    if (++p->added > TM_PTH_TENSORS + p->pickle.data.bytes / 32) {
+        return tm_pth_bad(p, "more tensors than a checkpoint of this size has");
+    }
     tm_status status = TM_OK;
     if (layout.strided || layout.swapped || layout.check != 0) {
         status = tm_sources_add_layout(p->sources, &layout, &tensor.layout);

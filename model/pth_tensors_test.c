@@ -123,11 +123,34 @@ START_TEST(tensors_that_cannot_be_read)
 }
 END_TEST
 
+/* Each view is below the limit of one, and together they are not. */
+START_TEST(many_views_of_one_storage)
+{
+    struct tm_buf p;
+    struct tm_err err;
+    for (int count = 4; count <= 7; count += 3) {
+        pk_begin(&p);
+        pk_op(&p, "](");
+        for (int i = 0; i < count; i++) {
+            pk_put_tensor(&p, &(struct pk_tensor){
+                                  "FloatStorage", "0", 6, 0, 2, {UINT64_C(1) << 20, 4}, {0, 1}});
+        }
+        pk_op(&p, "e.");
+        struct tm_checkpoint *c = open_pickle(&p, 1, 6, NULL, &err);
+        ck_assert_msg((c != NULL) == (count == 4), "%s", err.why);
+        ck_assert_msg(c != NULL || strstr(err.why, "together repeat") != NULL, "%s", err.why);
+        tm_checkpoint_close(&c);
+        tm_buf_deinit(&p);
+    }
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("pth_tensors");
     TCase *tc = tcase_create("pth_tensors");
     tcase_add_test(tc, views_are_checked_against_their_storage);
+    tcase_add_test(tc, many_views_of_one_storage);
     tcase_add_test(tc, wrapped_tensors);
     tcase_add_test(tc, tensors_that_cannot_be_read);
     suite_add_tcase(suite, tc);

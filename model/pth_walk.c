@@ -15,7 +15,7 @@ struct level {
 struct walker {
     struct tm_pth *p;
     struct level levels[TM_PTH_DEPTH_MAX];
-    uint32_t depth, visits;
+    uint32_t depth;
     tm_pth_skip *skip;
     struct tm_buf name;
 };
@@ -47,9 +47,22 @@ static bool key_text(const struct tm_pth *p, struct tm_value key, char number[24
     return true;
 }
 
+/* Takes visits and bytes of names from what the walks may use. */
+static tm_status spend(struct tm_pth *p, uint64_t visits, uint64_t name_bytes)
+{
+    uint64_t bytes = p->pickle.data.bytes;
+    p->visits += visits;
+    p->name_bytes += name_bytes;
+    if (p->visits > TM_PTH_VISITS + bytes || p->name_bytes > TM_PTH_NAMES + 4 * bytes) {
+        return tm_pth_bad(p, "more values, or longer names, than a checkpoint of this size has");
+    }
+    return TM_OK;
+}
+
 static tm_status set_name(struct walker *w, size_t base, struct tm_view key)
 {
     w->name.bytes = base;
+    TM_TRY(spend(w->p, 0, base + key.bytes + 1));
     tm_status status = base > 0 ? tm_buf_put_u8(&w->name, '.') : TM_OK;
     if (status == TM_OK) {
         status = tm_buf_put(&w->name, key.data, key.bytes);
@@ -100,9 +113,7 @@ static tm_status walk(struct walker *w, tm_pth_visit *visit, void *context)
             w->depth--;
             continue;
         }
-        if (++w->visits > TM_PTH_VISITS_MAX) {
-            return tm_pth_bad(w->p, "more values than any checkpoint has");
-        }
+        TM_TRY(spend(w->p, 1, 0));
         bool is_tensor = tm_pth_is_tensor(w->p, value, &tensor);
         if (!named || (!is_tensor && !is_container(value))) {
             continue;

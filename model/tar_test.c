@@ -3,23 +3,11 @@
 
 #include "tests/support/model_files.h"
 #include "tests/support/suite.h"
+#include "tests/support/tar_file.h"
 
 static void member(struct tm_buf *tar, const char *name, const char *data, char type)
 {
-    uint8_t header[TM_TAR_BLOCK] = {0}, padding[TM_TAR_BLOCK] = {0};
-    size_t bytes = strlen(data);
-    unsigned sum = 0;
-    memcpy(header, name, strlen(name));
-    snprintf((char *)header + 124, 12, "%011o", (unsigned)bytes);
-    header[156] = (uint8_t)type;
-    memset(header + 148, ' ', 8);
-    for (size_t i = 0; i < sizeof header; i++) {
-        sum += header[i];
-    }
-    snprintf((char *)header + 148, 8, "%06o", sum);
-    put_bytes(tar, header, sizeof header);
-    put_bytes(tar, data, bytes);
-    put_bytes(tar, padding, (TM_TAR_BLOCK - bytes % TM_TAR_BLOCK) % TM_TAR_BLOCK);
+    tar_put(tar, name, tm_view_str(data), type);
 }
 
 static tm_status find(const struct tm_buf *tar, const char *name, struct tm_tar_member *out,
