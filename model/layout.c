@@ -8,7 +8,8 @@
 #include "model/crc32.h"
 #include "model/where.h"
 
-#define WINDOW_BYTES (64u << 10)
+#define WINDOW_BYTES (256u << 10)
+#define WASTE_TIMES 4u /* bytes read for each byte that is wanted, at most, in large reads */
 #define CRC_PIECE_BYTES (1u << 20)
 
 static const char what_failed[] = "cannot read the tensor";
@@ -47,123 +48,192 @@ bool tm_layout_is_dense(const struct tm_shape *shape, const uint64_t *stride)
 
 /* ---- reading ---- */
 
-/* A piece of the file that was read ahead. */
-struct window {
+/* A part of the view that is a box: count[d] indices from some index of each dimension on. */
+struct box {
+    uint64_t first; /* element of the file, from the view's first one on */
+    uint64_t count[TM_RANK_MAX];
+    uint64_t out_step[TM_RANK_MAX]; /* elements of the output from one index to the next */
+};
+
+struct gatherer {
     const struct tm_layout *layout;
     struct tm_file_in *file;
     const struct tm_tensor *tensor;
-    uint8_t *data;
-    uint64_t at, bytes; /* of the file */
-    uint64_t ahead;     /* how much a read takes */
+    uint8_t *data; /* WINDOW_BYTES */
     struct tm_err *err;
 };
 
-/* Where element `index` (row-major) lies, in elements from the first one. */
-static uint64_t place_of(const struct window *w, uint64_t index)
+/* How many elements of the file a box spans, and how many it has. A view without overflow has no
+ * box with one; elements that repeat may be more than there are bytes, but they fit the output. */
+static void measure(const struct gatherer *g, const struct box *box, uint64_t *span,
+                    uint64_t *elements)
 {
-    const struct tm_shape *shape = &w->tensor->shape;
-    uint64_t place = 0;
-    for (uint32_t i = shape->rank; i > 0; i--) {
-        TM_ASSERT(shape->dim[i - 1] > 0); /* an element was asked for */
-        place += index % shape->dim[i - 1] * w->layout->stride[i - 1];
-        index /= shape->dim[i - 1];
+    *span = 1;
+    *elements = 1;
+    for (uint32_t d = 0; d < g->tensor->shape.rank; d++) {
+        *span += (box->count[d] - 1) * g->layout->stride[d];
+        *elements *= box->count[d];
     }
-    return place;
-}
-
-/* Makes element `place` be in the window, with what follows it. */
-static tm_status fetch(struct window *w, uint64_t place, const uint8_t **out)
-{
-    uint32_t size = w->layout->element_bytes;
-    uint64_t at = w->tensor->offset + place * size, end = tm_file_bytes(w->file);
-    if (at < w->at || at - w->at > w->bytes || w->bytes - (at - w->at) < size) {
-        uint64_t take = end - at < w->ahead ? end - at : w->ahead;
-        w->bytes = 0;
-        TM_TRY(tm_file_read_at(w->file, at, w->data, (size_t)take, w->err));
-        w->at = at;
-        w->bytes = take;
-    }
-    *out = w->data + (at - w->at);
-    return TM_OK;
 }
 
 static void put_element(const struct tm_layout *layout, const uint8_t *from, uint8_t *to)
 {
     uint32_t size = layout->element_bytes;
-    for (uint32_t i = 0; i < size; i++) {
-        to[i] = from[layout->swapped ? size - 1 - i : i];
+    if (layout->swapped) {
+        for (uint32_t i = 0; i < size; i++) {
+            to[i] = from[size - 1 - i];
+        }
+    } else if (size == 4) { /* a size that the compiler knows is one load */
+        memcpy(to, from, 4);
+    } else if (size == 2) {
+        memcpy(to, from, 2);
+    } else {
+        memcpy(to, from, size);
     }
 }
 
-/* count elements from `first` on, one by one. */
-static tm_status gather(struct window *w, uint64_t first, uint64_t count, uint8_t *out)
+/* The box from what was read. The longest dimension is the innermost loop. */
+static void scatter(const struct gatherer *g, const struct box *box, uint8_t *out)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        const uint8_t *from = NULL;
-        TM_TRY(fetch(w, place_of(w, first + i), &from));
-        put_element(w->layout, from, out + i * w->layout->element_bytes);
-    }
-    return TM_OK;
-}
-
-/* Whole rows of a matrix whose columns lie one after the other (the transpose of a dense one): read
- * a column's part for all the rows at once. */
-static tm_status gather_columns(struct window *w, uint64_t first_row, uint64_t rows, uint8_t *out)
-{
-    const struct tm_layout *layout = w->layout;
-    uint32_t size = layout->element_bytes, rank = w->tensor->shape.rank;
-    uint64_t cols = w->tensor->shape.dim[rank - 1], row = first_row;
-    w->ahead = rows < WINDOW_BYTES / size ? rows * size : WINDOW_BYTES;
-    for (uint64_t c = 0; c < cols; c++) {
-        uint64_t place = place_of(w, row * cols + c);
-        for (uint64_t r = 0; r < rows; r++) {
-            const uint8_t *from = NULL;
-            TM_TRY(fetch(w, place + r, &from));
-            put_element(layout, from, out + (r * cols + c) * size);
+    uint32_t size = g->layout->element_bytes, rank = 0, inner = 0;
+    uint64_t count[TM_RANK_MAX + 1], from_step[TM_RANK_MAX + 1], out_step[TM_RANK_MAX + 1];
+    uint64_t at[TM_RANK_MAX + 1] = {0}, from = 0, to = 0;
+    for (uint32_t d = 0; d < g->tensor->shape.rank; d++) {
+        if (box->count[d] > 1) {
+            count[rank] = box->count[d];
+            from_step[rank] = g->layout->stride[d] * size;
+            out_step[rank] = box->out_step[d] * size;
+            inner = count[rank] > count[inner] ? rank : inner;
+            rank++;
         }
     }
-    w->ahead = WINDOW_BYTES;
+    if (rank == 0) {
+        put_element(g->layout, g->data, out);
+        return;
+    }
+    while (true) {
+        for (uint64_t i = 0; i < count[inner]; i++) {
+            put_element(g->layout, g->data + from + i * from_step[inner],
+                        out + to + i * out_step[inner]);
+        }
+        uint32_t d = 0;
+        for (; d < rank; d++) {
+            if (d == inner) {
+                continue;
+            }
+            from += from_step[d];
+            to += out_step[d];
+            if (++at[d] < count[d]) {
+                break;
+            }
+            from -= count[d] * from_step[d];
+            to -= count[d] * out_step[d];
+            at[d] = 0;
+        }
+        if (d == rank) {
+            return;
+        }
+    }
+}
+
+/* Whether to read all that the box spans at once. */
+static bool is_compact(const struct gatherer *g, uint64_t span, uint64_t elements)
+{
+    uint64_t most = WINDOW_BYTES / g->layout->element_bytes;
+    return span <= most && (span <= WASTE_TIMES * elements || span <= most / 16);
+}
+
+/* Reads the box: at once when it is compact; else in slices of the dimension with the largest
+ * stride, each as thick as is compact. A slice that is not compact has one dimension less: the
+ * depth is at most the rank. */
+static tm_status gather(const struct gatherer *g, const struct box *box, uint8_t *out)
+{
+    uint32_t size = g->layout->element_bytes, d = 0;
+    uint64_t span, elements;
+    measure(g, box, &span, &elements);
+    if (is_compact(g, span, elements)) {
+        uint64_t at = g->tensor->offset + box->first * size;
+        TM_TRY(tm_file_read_at(g->file, at, g->data, (size_t)span * size, g->err));
+        scatter(g, box, out);
+        return TM_OK;
+    }
+    for (uint32_t i = 1; i < g->tensor->shape.rank; i++) {
+        bool larger = g->layout->stride[i] > g->layout->stride[d] && box->count[i] > 1;
+        d = box->count[d] == 1 || larger ? i : d;
+    }
+    uint64_t stride = g->layout->stride[d], all = box->count[d], thick = 1;
+    uint64_t thin = span - (all - 1) * stride, most = WINDOW_BYTES / size;
+    uint64_t wanted = WASTE_TIMES * (elements / all);
+    if (thin <= most && thin <= wanted && stride <= wanted) {
+        thick = 1 + (stride > 0 ? (most - thin) / stride : 0);
+    }
+    for (uint64_t i = 0; i < all; i += thick) {
+        struct box slice = *box;
+        slice.first += i * stride;
+        slice.count[d] = all - i < thick ? all - i : thick;
+        TM_TRY(gather(g, &slice, out + i * box->out_step[d] * size));
+    }
     return TM_OK;
 }
 
-static bool has_columns(const struct window *w)
+/* The largest box that element `first` (row-major) begins and that has at most `count` elements:
+ * some indices of one dimension, all of those behind it. Returns its elements. */
+static uint64_t box_at(const struct gatherer *g, uint64_t first, uint64_t count, struct box *out)
 {
-    const struct tm_shape *shape = &w->tensor->shape;
-    return shape->rank == 2 && w->layout->stride[0] == 1 && w->layout->stride[1] > 1;
+    const struct tm_shape *shape = &g->tensor->shape;
+    uint64_t step = 1, left = first, inner = 1, elements = 1;
+    bool whole = true; /* all dimensions so far are taken whole */
+    memset(out, 0, sizeof *out);
+    for (uint32_t d = shape->rank; d > 0; d--) {
+        uint64_t dim = shape->dim[d - 1];
+        TM_ASSERT(dim > 0); /* an element was asked for */
+        uint64_t index = left % dim, fit = whole ? count / inner : 1;
+        uint64_t take = fit < dim - index ? fit : dim - index;
+        take = take > 0 ? take : 1;
+        whole = whole && take == dim;
+        out->first += index * g->layout->stride[d - 1];
+        out->count[d - 1] = take;
+        out->out_step[d - 1] = step;
+        elements *= take;
+        step *= dim;
+        inner *= whole ? dim : 1;
+        left /= dim;
+    }
+    return elements;
 }
 
 /* Elements [first, first + count). */
-static tm_status read_elements(struct window *w, uint64_t first, uint64_t count, uint8_t *out)
+static tm_status read_elements(const struct gatherer *g, uint64_t first, uint64_t count,
+                               uint8_t *out)
 {
-    uint64_t cols = has_columns(w) ? w->tensor->shape.dim[1] : 0;
-    if (cols == 0 || count < 2 * cols) {
-        return gather(w, first, count, out);
+    while (count > 0) {
+        struct box box;
+        uint64_t taken = box_at(g, first, count, &box);
+        TM_TRY(gather(g, &box, out));
+        first += taken;
+        count -= taken;
+        out += taken * g->layout->element_bytes;
     }
-    uint32_t size = w->layout->element_bytes;
-    uint64_t head = (cols - first % cols) % cols, rows = (count - head) / cols;
-    uint64_t tail = count - head - rows * cols;
-    TM_TRY(gather(w, first, head, out));
-    TM_TRY(gather_columns(w, (first + head) / cols, rows, out + head * size));
-    return gather(w, first + count - tail, tail, out + (count - tail) * size);
+    return TM_OK;
 }
 
 /* Reads that begin or end within an element. */
-static tm_status read_ragged(struct window *w, uint64_t offset, uint8_t *out, size_t bytes)
+static tm_status read_ragged(const struct gatherer *g, uint64_t offset, uint8_t *out, size_t bytes)
 {
-    uint32_t size = w->layout->element_bytes;
+    uint32_t size = g->layout->element_bytes;
     while (bytes > 0) {
         uint8_t element[16];
         size_t within = (size_t)(offset % size);
         uint64_t whole = within == 0 ? bytes / size : 0;
         if (whole > 0) {
-            TM_TRY(read_elements(w, offset / size, whole, out));
+            TM_TRY(read_elements(g, offset / size, whole, out));
             offset += whole * size;
             out += whole * size;
             bytes -= (size_t)(whole * size);
             continue;
         }
         size_t part = size - within < bytes ? size - within : bytes;
-        TM_TRY(read_elements(w, offset / size, 1, element));
+        TM_TRY(read_elements(g, offset / size, 1, element));
         memcpy(out, element + within, part);
         offset += part;
         out += part;
@@ -187,14 +257,13 @@ tm_status tm_layout_read(const struct tm_layout *layout, struct tm_file_in *file
     if (!layout->strided && !layout->swapped) {
         return tm_file_read_at(file, tensor->offset + offset, out, bytes, err);
     }
-    struct window w = {
-        .layout = layout, .file = file, .tensor = tensor, .ahead = WINDOW_BYTES, .err = err};
-    w.data = tm_alloc(WINDOW_BYTES);
-    if (w.data == NULL) {
+    struct gatherer g = {.layout = layout, .file = file, .tensor = tensor, .err = err};
+    g.data = tm_alloc(WINDOW_BYTES);
+    if (g.data == NULL) {
         return no_memory(tensor, file, err);
     }
-    tm_status status = read_ragged(&w, offset, out, bytes);
-    tm_free(w.data);
+    tm_status status = read_ragged(&g, offset, out, bytes);
+    tm_free(g.data);
     return status;
 }
 

@@ -32,7 +32,8 @@ bool tm_layout_extent(const struct tm_shape *shape, const uint64_t *stride, uint
 bool tm_layout_is_dense(const struct tm_shape *shape, const uint64_t *stride);
 
 /* bytes at offset of the tensor's logical bytes (row-major, little-endian). The view was checked
- * against its file. Thread-safe; reads at most 64 KiB ahead. */
+ * against its file. Thread-safe, 256 KiB of memory. What lies far apart is read piece by piece, for
+ * all the bytes asked for at once: ask for a MiB rather than a row. */
 tm_status tm_layout_read(const struct tm_layout *layout, struct tm_file_in *file,
                          const struct tm_tensor *tensor, uint64_t offset, void *out, size_t bytes,
                          struct tm_err *err) TM_MUST_USE;

@@ -6,9 +6,15 @@
 #include "tests/support/pth_file.h"
 #include "tests/support/suite.h"
 
-#define ELEMENTS 6000u
+#define ELEMENTS 300000u /* more than is read at once */
 
-/* A file of u16 numbers 0, 1, 2... behind three bytes; big-endian when swapped. */
+/* The u16 that is element `place` of the file. */
+static uint16_t value_at(uint64_t place)
+{
+    return (uint16_t)(place + place / 65536 * 12345);
+}
+
+/* A file of u16 numbers behind three bytes; big-endian when swapped. */
 static struct tm_file_in *make(const struct test_dir *dir, bool swapped)
 {
     struct tm_buf data;
@@ -17,7 +23,8 @@ static struct tm_file_in *make(const struct test_dir *dir, bool swapped)
     tm_buf_init(&data, 1u << 20);
     put_bytes(&data, "xyz", 3);
     for (uint32_t i = 0; i < ELEMENTS; i++) {
-        uint8_t number[2] = {(uint8_t)(swapped ? i >> 8 : i), (uint8_t)(swapped ? i : i >> 8)};
+        uint16_t v = value_at(i);
+        uint8_t number[2] = {(uint8_t)(swapped ? v >> 8 : v), (uint8_t)(swapped ? v : v >> 8)};
         put_bytes(&data, number, 2);
     }
     ck_assert_int_eq(tm_file_open(test_put_buf(dir, "f", &data), &file, &err), TM_OK);
@@ -25,12 +32,14 @@ static struct tm_file_in *make(const struct test_dir *dir, bool swapped)
     return file;
 }
 
-static const struct {
+struct view {
     struct tm_shape shape;
-    uint64_t stride[4];
+    uint64_t stride[TM_RANK_MAX];
     uint64_t first;
     bool dense;
-} views[] = {
+};
+
+static const struct view views[] = {
     {{2, {50, 100}}, {100, 1}, 7, true},
     {{2, {100, 50}}, {1, 100}, 0, false}, /* a transpose */
     {{2, {3, 1}}, {5, 77}, 2, false},
@@ -40,17 +49,54 @@ static const struct {
     {{2, {40, 30}}, {0, 1}, 5, false},     /* a row again and again */
     {{3, {2, 3, 4}}, {1, 2, 6}, 0, false}, /* Fortran's order */
     {{0, {0}}, {0}, 9, true},
+    {{2, {600, 500}}, {1, 600}, 0, false},             /* larger than what is read at once */
+    {{3, {3, 250, 400}}, {100000, 1, 250}, 0, false},  /* the same, within a third */
+    {{3, {20, 10, 10}}, {1, 29000, 3000}, 100, false}, /* far apart */
+    {{2, {10, 100}}, {100, 99}, 1, false},             /* elements between each other */
+    {{3, {10, 100, 3}}, {2900, 2600, 5000}, 1, false}, /* the same, far apart */
+    {{8, {2, 3, 2, 3, 2, 3, 2, 3}}, {1, 7, 50, 91, 5000, 11000, 30000, 70000}, 3, false},
+    {{2, {100, 100}}, {0, 2999}, 0, false},
 };
 
 /* What the element at an index of the view must be. */
-static uint64_t expected(size_t v, uint64_t index)
+static uint16_t expected(const struct view *v, uint64_t index)
 {
-    uint64_t place = views[v].first;
-    for (uint32_t d = views[v].shape.rank; d > 0; d--) {
-        place += index % views[v].shape.dim[d - 1] * views[v].stride[d - 1];
-        index /= views[v].shape.dim[d - 1];
+    uint64_t place = v->first;
+    for (uint32_t d = v->shape.rank; d > 0; d--) {
+        place += index % v->shape.dim[d - 1] * v->stride[d - 1];
+        index /= v->shape.dim[d - 1];
     }
-    return place;
+    return value_at(place);
+}
+
+/* The whole view and parts of it at random. */
+static void check_view(const struct view *v, struct tm_file_in *file, bool swapped, int parts,
+                       struct tm_rng *rng)
+{
+    struct tm_tensor tensor = {.name = (char *)(uintptr_t) "t", .name_bytes = 1};
+    struct tm_layout layout = {.element_bytes = 2, .swapped = swapped};
+    uint64_t count = 1;
+    tensor.shape = v->shape;
+    tensor.offset = 3 + 2 * v->first;
+    memcpy(layout.stride, v->stride, sizeof v->stride);
+    layout.strided = !tm_layout_is_dense(&tensor.shape, layout.stride);
+    for (uint32_t d = 0; d < tensor.shape.rank; d++) {
+        count *= tensor.shape.dim[d];
+    }
+    uint8_t *out = tm_alloc(2 * (size_t)count);
+    ck_assert_ptr_nonnull(out);
+    for (int i = 0; i < parts; i++) {
+        uint64_t from = i == 0 ? 0 : tm_rng_below(rng, 2 * count);
+        size_t bytes = (size_t)(i == 0 ? 2 * count : 1 + tm_rng_below(rng, 2 * count - from));
+        ck_assert_int_eq(tm_layout_read(&layout, file, &tensor, from, out, bytes, NULL), TM_OK);
+        for (size_t b = 0; b < bytes; b++) {
+            uint16_t value = expected(v, (from + b) / 2);
+            if (out[b] != (uint8_t)((from + b) % 2 == 0 ? value : value >> 8)) {
+                ck_abort_msg("byte %zu of %zu from %llu", b, bytes, (unsigned long long)from);
+            }
+        }
+    }
+    tm_free(out);
 }
 
 START_TEST(every_part_of_every_view)
@@ -61,32 +107,37 @@ START_TEST(every_part_of_every_view)
     for (int swapped = 0; swapped < 2; swapped++) {
         struct tm_file_in *file = make(&dir, swapped == 1);
         for (size_t v = 0; v < sizeof views / sizeof views[0]; v++) {
-            struct tm_tensor tensor = {.name = (char *)(uintptr_t) "t", .name_bytes = 1};
-            struct tm_layout layout = {.element_bytes = 2, .swapped = swapped == 1};
-            uint64_t count = 1;
-            uint8_t out[2 * ELEMENTS];
-            tensor.shape = views[v].shape;
-            tensor.offset = 3 + 2 * views[v].first;
-            memcpy(layout.stride, views[v].stride, sizeof views[v].stride);
-            ck_assert_int_eq(tm_layout_is_dense(&tensor.shape, layout.stride), views[v].dense);
-            layout.strided = !views[v].dense;
-            for (uint32_t d = 0; d < tensor.shape.rank; d++) {
-                count *= tensor.shape.dim[d];
-            }
-            for (int i = 0; i < 60; i++) {
-                uint64_t from = i == 0 ? 0 : tm_rng_below(&rng, 2 * count);
-                size_t bytes =
-                    (size_t)(i == 0 ? 2 * count : 1 + tm_rng_below(&rng, 2 * count - from));
-                ck_assert_int_eq(tm_layout_read(&layout, file, &tensor, from, out, bytes, NULL),
-                                 TM_OK);
-                for (size_t b = 0; b < bytes; b++) {
-                    uint64_t value = expected(v, (from + b) / 2);
-                    ck_assert_uint_eq(out[b], (uint8_t)((from + b) % 2 == 0 ? value : value >> 8));
-                }
-            }
+            ck_assert_int_eq(tm_layout_is_dense(&views[v].shape, views[v].stride), views[v].dense);
+            check_view(&views[v], file, swapped == 1, 20, &rng);
         }
         tm_file_close(&file);
     }
+    test_dir_remove(&dir);
+}
+END_TEST
+
+/* Shapes and strides at random, as long as they stay within the file. */
+START_TEST(views_at_random)
+{
+    struct test_dir dir = test_dir_make();
+    struct tm_file_in *file = make(&dir, false);
+    struct tm_rng rng;
+    tm_rng_init(&rng, 11);
+    for (int i = 0; i < 400;) {
+        struct view v = {.first = tm_rng_below(&rng, 1000)};
+        uint64_t last = 0, elements = 0;
+        v.shape.rank = 1 + (uint32_t)tm_rng_below(&rng, 5);
+        for (uint32_t d = 0; d < v.shape.rank; d++) {
+            v.shape.dim[d] = 1 + tm_rng_below(&rng, tm_rng_below(&rng, 3) == 0 ? 200 : 8);
+            v.stride[d] = tm_rng_below(&rng, UINT64_C(1) << tm_rng_below(&rng, 17));
+        }
+        if (tm_layout_extent(&v.shape, v.stride, &last) && last < ELEMENTS - v.first &&
+            tm_shape_elements(&v.shape, &elements) && elements < 50000) {
+            check_view(&v, file, false, 4, &rng);
+            i++;
+        }
+    }
+    tm_file_close(&file);
     test_dir_remove(&dir);
 }
 END_TEST
@@ -129,6 +180,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("layout");
     TCase *tc = tcase_create("layout");
     tcase_add_test(tc, every_part_of_every_view);
+    tcase_add_test(tc, views_at_random);
     tcase_add_test(tc, extents);
     tcase_add_test(tc, checksums);
     suite_add_tcase(suite, tc);
