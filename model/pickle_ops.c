@@ -268,14 +268,16 @@ static tm_status op_string(struct tm_pickle_vm *vm)
 static tm_status refuse(struct tm_pickle_vm *vm, struct tm_view module, struct tm_view name)
 {
     struct tm_where where;
-    int module_shown = (int)(module.bytes < NAME_SHOWN ? module.bytes : NAME_SHOWN);
-    int name_shown = (int)(name.bytes < NAME_SHOWN ? name.bytes : NAME_SHOWN);
+    /* Escaped here already: a NUL would hide what follows it. */
+    char module_shown[NAME_SHOWN], name_shown[NAME_SHOWN];
+    tm_escape((const char *)module.data, module.bytes, module_shown, sizeof module_shown);
+    tm_escape((const char *)name.data, name.bytes, name_shown, sizeof name_shown);
     tm_where_byte(&where, vm->options->path, vm->options->offset + vm->op_at);
     return tm_err_set(vm->err, TM_E_MALFORMED, where.text, what_failed,
                       "do not load this file with Python unless you trust who made it",
-                      "it asks for %.*s.%.*s, which is not among the names that a checkpoint may "
-                      "use; nothing was run",
-                      module_shown, (const char *)module.data, name_shown, (const char *)name.data);
+                      "it asks for %s.%s, which is not among the names that a checkpoint may use; "
+                      "nothing was run",
+                      module_shown, name_shown);
 }
 
 static tm_status push_global(struct tm_pickle_vm *vm, struct tm_view module, struct tm_view name)

@@ -116,6 +116,7 @@ static const struct {
     {BYTES("cos\nsystem\n(S'id'\ntR."), "it asks for os.system"},
     {BYTES("\x80\x04\x8c\x05posix\x8c\x06system\x93."), "it asks for posix.system"},
     {BYTES("(S'id'\nios\nsystem\n."), "it asks for os.system"},
+    {BYTES("\x80\x04\x8c\x08torch\0os\x8c\x06system\x93."), "torch\\x00os.system"},
     {BYTES("ctorch\nfloat32\n)R."), "which is only a name"},
     {BYTES("K\x01)R."), "a call of what is no name"},
     {BYTES("ccollections\nOrderedDict\nNR."), "without a tuple"},

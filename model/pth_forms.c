@@ -20,10 +20,15 @@ static const char what_failed[] = "cannot read the PyTorch checkpoint";
 #define TAR_ITEM_BYTES 32u
 #define WORD_BYTES_MAX 64 /* of the entry byteorder */
 
-/* The first of the five pickles of the legacy form: 0x1950a86a20f9469cfc6c, torch's MAGIC_NUMBER.
- */
-static const uint8_t legacy_magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
-                                       0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+/* The first of the five pickles of the legacy form: 0x1950a86a20f9469cfc6c, torch's MAGIC_NUMBER,
+ * behind the number of the protocol (torch.save takes one) and, from 4 on, a frame. */
+static const uint8_t legacy_magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9,
+                                       0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+
+#define PROTO 0x80
+#define FRAME 0x95
+#define PROTO_BYTES 2
+#define FRAME_BYTES 9
 
 /* ---- pickles in a file ---- */
 
@@ -303,9 +308,25 @@ static tm_status read_system(struct tm_pth *p, const struct tm_pickle *system)
                       : TM_OK;
 }
 
-static tm_status load_legacy(struct tm_pth *p)
+/* Bytes of the first pickle when a file that starts with `head` is of the legacy form, or else 0.
+ */
+static uint64_t legacy_start(struct tm_view head)
 {
-    uint64_t at = sizeof legacy_magic, end = tm_file_bytes(p->file);
+    size_t at = PROTO_BYTES;
+    if (head.bytes < at || head.data[0] != PROTO) {
+        return 0;
+    }
+    if (head.data[1] >= 4 && head.bytes > at && head.data[at] == FRAME) {
+        at += FRAME_BYTES;
+    }
+    bool found = head.bytes >= at + sizeof legacy_magic &&
+                 memcmp(head.data + at, legacy_magic, sizeof legacy_magic) == 0;
+    return found ? at + sizeof legacy_magic : 0;
+}
+
+static tm_status load_legacy(struct tm_pth *p, uint64_t at)
+{
+    uint64_t end = tm_file_bytes(p->file);
     struct tm_pickle small = {.used = 0};
     for (int i = 0; i < 2; i++) { /* protocol, system */
         tm_status status = read_pickle(p, at, end, &p->keys, &small);
@@ -600,8 +621,9 @@ tm_status tm_pth_load(struct tm_pth *p)
     uint64_t bytes = tm_file_bytes(p->file);
     size_t take = bytes < sizeof head ? (size_t)bytes : sizeof head;
     TM_TRY(tm_file_read_at(p->file, 0, head, take, p->err));
-    if (take >= sizeof legacy_magic && memcmp(head, legacy_magic, sizeof legacy_magic) == 0) {
-        return load_legacy(p);
+    uint64_t first = legacy_start(tm_view_of(head, take));
+    if (first > 0) {
+        return load_legacy(p, first);
     }
     if (take >= 2 && head[0] == 'P' && head[1] == 'K') {
         return load_zip(p);

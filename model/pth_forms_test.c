@@ -5,7 +5,16 @@
 #include "tests/support/suite.h"
 #include "tests/support/tar_file.h"
 
-static const char magic[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e";
+#define MAGIC "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
+
+/* By protocol: pickle.dumps(0x1950a86a20f9469cfc6c, protocol). */
+static const struct {
+    const char *bytes;
+    size_t count;
+} magics[] = {{"\x80\x02" MAGIC, 15},
+              {"\x80\x03" MAGIC, 15},
+              {"\x80\x04\x95\x0d\0\0\0\0\0\0\0" MAGIC, 24},
+              {"\x80\x05\x95\x0d\0\0\0\0\0\0\0" MAGIC, 24}};
 
 static void append(struct tm_buf *file, struct tm_buf *pickle)
 {
@@ -14,11 +23,11 @@ static void append(struct tm_buf *file, struct tm_buf *pickle)
 }
 
 /* The legacy form with tensor "w" of storage "0", which follows storage "1". */
-static void legacy(struct tm_buf *file, bool little)
+static void legacy(struct tm_buf *file, int protocol, bool little)
 {
     struct tm_buf p;
     tm_buf_init(file, 1u << 20);
-    put_bytes(file, magic, sizeof magic - 1);
+    put_bytes(file, magics[protocol - 2].bytes, magics[protocol - 2].count);
     pk_begin(&p);
     pk_int(&p, 1001);
     pk_op(&p, ".");
@@ -53,21 +62,21 @@ START_TEST(the_legacy_form)
 {
     struct tm_buf file;
     struct tm_err err;
-    legacy(&file, true);
+    legacy(&file, _i, true);
     struct tm_checkpoint *c = open_bytes(&file, NULL, &err);
     ck_assert_msg(c != NULL, "%s", err.why);
     expect_names(c, "b w");
     ck_assert(element(c, "w", 5) == 5.5f);
     ck_assert_uint_eq(tm_checkpoint_inventory(c)->tensors[0].bytes, 8);
     tm_checkpoint_close(&c);
-    for (size_t bytes = 20; bytes < file.bytes; bytes++) {
+    for (size_t bytes = 30; bytes < file.bytes; bytes++) {
         struct tm_buf cut = file;
         cut.bytes = bytes;
         ck_assert_ptr_null(open_bytes(&cut, NULL, &err));
         ck_assert_int_eq(err.status, TM_E_MALFORMED);
     }
     tm_buf_deinit(&file);
-    legacy(&file, false);
+    legacy(&file, _i, false);
     ck_assert_ptr_null(open_bytes(&file, NULL, &err));
     ck_assert_int_eq(err.status, TM_E_INCOMPATIBLE);
     ck_assert_ptr_nonnull(strstr(err.why, "endian"));
@@ -322,7 +331,7 @@ Suite *tm_suite(void)
 {
     Suite *suite = suite_create("pth_forms");
     TCase *tc = tcase_create("pth_forms");
-    tcase_add_test(tc, the_legacy_form);
+    tcase_add_loop_test(tc, the_legacy_form, 2, 6); /* protocols */
     tcase_add_test(tc, byte_order_and_other_entries);
     tcase_add_test(tc, the_tar_form);
     tcase_add_test(tc, tar_forms_that_do_not_fit);
