@@ -149,6 +149,11 @@ const char *tm_escape(const char *text, size_t text_bytes, char *out, size_t out
     return out;
 }
 
+const char *tm_err_why(const struct tm_err *err, tm_status status)
+{
+    return err->why[0] != '\0' ? err->why : tm_status_text(status);
+}
+
 const char *tm_err_line(const struct tm_err *err, char *out, size_t out_bytes)
 {
     TM_ASSERT(out_bytes > 0);

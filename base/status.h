@@ -60,6 +60,9 @@ tm_status tm_err_set(struct tm_err *err, tm_status status, const char *where, co
 /* Puts "prefix: " before err->where (a caller that knows the file adds it). err may be NULL. */
 void tm_err_prefix(struct tm_err *err, const char *prefix);
 
+/* err->why, or status's text where a plain status came back and err was never set. */
+const char *tm_err_why(const struct tm_err *err, tm_status status);
+
 /* One line without newline, "WHERE: WHAT: WHY; HINT" with empty parts left out and every control
  * character and invalid UTF-8 byte escaped as \xNN. Always NUL-terminates; returns out. */
 const char *tm_err_line(const struct tm_err *err, char *out, size_t out_bytes);

@@ -162,6 +162,7 @@ static tm_status gather(const struct gatherer *g, const struct box *box, uint8_t
         d = box->count[d] == 1 || larger ? i : d;
     }
     uint64_t stride = g->layout->stride[d], all = box->count[d], thick = 1;
+    TM_ASSERT(all > 0);
     uint64_t thin = span - (all - 1) * stride, most = WINDOW_BYTES / size;
     uint64_t wanted = WASTE_TIMES * (elements / all);
     if (thin <= most && thin <= wanted && stride <= wanted) {

@@ -109,10 +109,11 @@ static bool verdict(struct check *c, enum tm_verdict verdict, const char *format
 }
 
 /* A failure that is the encoding's fault, or ours when memory is out. */
-static bool failed(struct check *c, enum tm_verdict if_theirs, const struct tm_err *err)
+static bool failed(struct check *c, enum tm_verdict if_theirs, tm_status status,
+                   const struct tm_err *err)
 {
-    bool ours = err->status != TM_E_MALFORMED && err->status != TM_E_LIMIT;
-    return verdict(c, ours ? TM_VERDICT_NOT_CHECKED : if_theirs, "%s", err->why);
+    bool ours = status != TM_E_MALFORMED && status != TM_E_LIMIT;
+    return verdict(c, ours ? TM_VERDICT_NOT_CHECKED : if_theirs, "%s", tm_err_why(err, status));
 }
 
 static bool check_signature(struct check *c, const struct tm_public_key *node,
@@ -139,8 +140,9 @@ static bool read_source(struct check *c)
 {
     struct tm_err err = {0};
     tm_buf_init(&c->source, c->plan->source_bytes);
-    if (tm_unit_source(c->job, c->unit, &c->source, &err) != TM_OK) {
-        return verdict(c, TM_VERDICT_NOT_CHECKED, "%s", err.why);
+    tm_status status = tm_unit_source(c->job, c->unit, &c->source, &err);
+    if (status != TM_OK) {
+        return verdict(c, TM_VERDICT_NOT_CHECKED, "%s", tm_err_why(&err, status));
     }
     return true;
 }
@@ -152,10 +154,11 @@ static bool check_bytes(struct check *c)
     if (decoded == NULL) {
         return verdict(c, TM_VERDICT_NOT_CHECKED, "out of memory");
     }
-    bool good =
-        tm_pipeline_decode_bytes(c->pipeline, c->source.bytes, c->encoded, decoded, &err) == TM_OK;
+    tm_status status =
+        tm_pipeline_decode_bytes(c->pipeline, c->source.bytes, c->encoded, decoded, &err);
+    bool good = status == TM_OK;
     if (!good) {
-        failed(c, TM_VERDICT_MALFORMED, &err);
+        failed(c, TM_VERDICT_MALFORMED, status, &err);
     } else if (memcmp(decoded, c->source.data, c->source.bytes) != 0) {
         good = verdict(c, TM_VERDICT_BAD_ERROR, "decodes to other bytes than the source");
     }
@@ -196,12 +199,16 @@ static bool check_floats(struct check *c)
     float *source = NULL;
     float *decoded = tm_alloc(count * sizeof *decoded);
     bool good = false;
-    if (decoded == NULL || to_floats(tm_unit_dtype(c->job, c->unit), c->shape,
-                                     tm_buf_view(&c->source), &source, &err) != TM_OK) {
-        verdict(c, TM_VERDICT_NOT_CHECKED, "%s", decoded == NULL ? "out of memory" : err.why);
-    } else if (tm_pipeline_decode(c->pipeline, c->shape, c->encoded, TM_DECODE_CANONICAL, decoded,
-                                  &err) != TM_OK) {
-        failed(c, TM_VERDICT_MALFORMED, &err);
+    tm_status status = decoded == NULL ? TM_E_NOMEM : TM_OK;
+    if (status == TM_OK) {
+        status = to_floats(tm_unit_dtype(c->job, c->unit), c->shape, tm_buf_view(&c->source),
+                           &source, &err);
+    }
+    if (status != TM_OK) {
+        verdict(c, TM_VERDICT_NOT_CHECKED, "%s", tm_err_why(&err, status));
+    } else if ((status = tm_pipeline_decode(c->pipeline, c->shape, c->encoded, TM_DECODE_CANONICAL,
+                                            decoded, &err)) != TM_OK) {
+        failed(c, TM_VERDICT_MALFORMED, status, &err);
     } else {
         good = check_error(c, source, decoded, count);
     }
@@ -228,9 +235,10 @@ static bool check_again(struct check *c)
                                         .source = tm_buf_view(&c->source)};
     struct tm_buf ours;
     tm_buf_init(&ours, tm_pipeline_bound(c->pipeline, c->shape));
-    bool good = tm_encode_unit(&request, &ours, &err) == TM_OK;
+    tm_status status = tm_encode_unit(&request, &ours, &err);
+    bool good = status == TM_OK;
     if (!good) {
-        verdict(c, TM_VERDICT_NOT_CHECKED, "%s", err.why);
+        verdict(c, TM_VERDICT_NOT_CHECKED, "%s", tm_err_why(&err, status));
     } else if (!tm_view_eq(tm_buf_view(&ours), c->encoded)) {
         good =
             verdict(c, TM_VERDICT_MISMATCH,

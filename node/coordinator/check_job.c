@@ -44,9 +44,10 @@ static void run(struct tm_work *work)
         snprintf(c->result.detail, sizeof c->result.detail, "%s", c->fault);
         return;
     }
-    if (c->owner != NULL && make(c, &err) != TM_OK) {
+    tm_status status = c->owner != NULL ? make(c, &err) : TM_OK;
+    if (status != TM_OK) {
         c->result.verdict = TM_VERDICT_NOT_CHECKED;
-        snprintf(c->result.detail, sizeof c->result.detail, "%.255s", err.why);
+        snprintf(c->result.detail, sizeof c->result.detail, "%.255s", tm_err_why(&err, status));
         return;
     }
     tm_check_unit(c->job, c->unit, c->encoded, &c->node, &c->sig, c->audit, &c->result);

@@ -425,7 +425,7 @@ class PullHttp(Pull):
 class Mesh(Compress):
     """A coordinator with a node in another process; the fault is in one of them."""
     name = "submit"
-    codes = {1, 6, 9}
+    codes = {1, 5, 6, 9}  # 5: cannot listen
     victim = "submit"
 
     def prepare(self):

@@ -27,6 +27,9 @@ ALL = ("ENOSPC", "EIO", "EMFILE", "EINTR")
 ERRORS = {"mmap": ("ENOMEM",), "brk": ("ENOMEM",), "clone3": ("ENOMEM",),
           "vfork": ("ENOMEM",), "getrandom": ("EINTR",), "poll": ("EINTR",),
           "epoll_wait": ("EINTR",)}
+# What the kernel never says to a connection: libzmq aborts or waits for ever, and rightly so.
+NEVER = {(kind, error) for kind in ("recvfrom", "recvmsg", "sendto", "sendmsg", "connect", "poll",
+                                    "epoll_wait") for error in ("ENOSPC", "EMFILE")}
 # The manual pages name EINTR for these; it says "try again", and that is what must happen.
 INTERRUPTIBLE = {"openat", "read", "pread64", "write", "writev", "pwrite64", "fsync", "fdatasync",
                  "ftruncate", "fallocate", "close", "flock", "getrandom", "connect", "accept",
@@ -171,11 +174,13 @@ def visit(scenario, point):
 
 def choose(points, options):
     if options.all:
-        return points
-    if options.every:
-        return points[options.seed % options.every::options.every]
-    chosen = random.Random(f"{options.seed} {points[0].scenario}")
-    return chosen.sample(points, min(options.points, len(points)))
+        chosen = points
+    elif options.every:
+        chosen = points[options.seed % options.every::options.every]
+    else:
+        draw = random.Random(f"{options.seed} {points[0].scenario}")
+        chosen = draw.sample(points, min(options.points, len(points)))
+    return [point for point in chosen if (point.kind, point.error) not in NEVER]
 
 
 def points_of(counts, name, options):
