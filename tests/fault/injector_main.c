@@ -314,6 +314,38 @@ static bool cannot_fail(pid_t pid, size_t kind, const struct user_regs_struct *r
     return strcmp(what, "anon_inode:[eventfd]") == 0;
 }
 
+/* Threads inside a close whose answer will be replaced: Linux gives the descriptor back whatever
+ * close answers, and with it the locks of the file. */
+#define SYSCALL_STOP 0x80 /* PTRACE_O_TRACESYSGOOD */
+#define CLOSING 64
+static pid_t closing[CLOSING];
+
+/* Puts `to` where `from` is; false when it is nowhere. */
+static bool replace_closing(pid_t from, pid_t to)
+{
+    for (size_t i = 0; i < CLOSING; i++) {
+        if (closing[i] == from) {
+            closing[i] = to;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_closed(pid_t pid)
+{
+    struct user_regs_struct regs;
+    if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) == 0) {
+        regs.rax = (unsigned long long)-options.error;
+        ptrace(PTRACE_SETREGS, pid, NULL, &regs);
+    }
+}
+
+static bool is_closing(pid_t pid)
+{
+    return replace_closing(pid, pid);
+}
+
 static void on_call(pid_t pid)
 {
     bool masked;
@@ -345,6 +377,9 @@ static void on_call(pid_t pid)
         return;
     }
     say_call("hit", pid, kind, &regs);
+    if (kinds[kind].number == SYS_close && replace_closing(0, pid)) {
+        return;
+    }
     regs.orig_rax = (unsigned long long)-1; /* the kernel skips the call */
     /* brk has no error codes: the unchanged end of the heap, here 0, says that it failed. */
     regs.rax = kinds[kind].number == SYS_brk ? 0 : (unsigned long long)-options.error;
@@ -387,6 +422,12 @@ static int on_stop(pid_t pid, int state)
         program_starts(pid);
         return 0;
     case 0:
+        if (number == (SIGTRAP | SYSCALL_STOP)) {
+            if (replace_closing(pid, 0)) {
+                on_closed(pid);
+            }
+            return 0;
+        }
         return number == SIGTRAP && at_entry(pid) ? 0 : number;
     default:
         return 0; /* a new thread or process, or a stop of the group */
@@ -406,7 +447,7 @@ static int watch(pid_t main_pid)
         }
         if (WIFSTOPPED(state)) {
             int number = on_stop(pid, state);
-            ptrace(PTRACE_CONT, pid, NULL, number);
+            ptrace(is_closing(pid) ? PTRACE_SYSCALL : PTRACE_CONT, pid, NULL, number);
         } else if (pid == main_pid) {
             code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
             if (options.kind < KINDS) {
@@ -479,7 +520,8 @@ int main(int argc, char **argv)
         die("fork");
     }
     long traced = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-                  PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
+                  PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD |
+                  PTRACE_O_EXITKILL;
     if (ptrace(PTRACE_SEIZE, pid, NULL, traced) != 0) {
         die("ptrace");
     }
