@@ -8,12 +8,12 @@
 static const char what_failed[] = "cannot read the tokenizer's decoder";
 static const char blank_mark[] = "\xe2\x96\x81"; /* U+2581 */
 
-void tm_decoder_init(struct tm_decoder *decoder)
+void tm_token_decoder_init(struct tm_token_decoder *decoder)
 {
     memset(decoder, 0, sizeof *decoder);
 }
 
-void tm_decoder_deinit(struct tm_decoder *decoder)
+void tm_token_decoder_deinit(struct tm_token_decoder *decoder)
 {
     for (size_t i = 0; i < decoder->count; i++) {
         tm_normals_deinit(&decoder->steps[i].replace);
@@ -22,21 +22,21 @@ void tm_decoder_deinit(struct tm_decoder *decoder)
 }
 
 /* A new step, zeroed; NULL with *err filled when there are too many. */
-static struct tm_decoder_step *add(struct tm_decoder *decoder, enum tm_decoder_kind kind,
-                                   struct tm_err *err)
+static struct tm_token_decoder_step *add(struct tm_token_decoder *decoder,
+                                         enum tm_token_decoder_kind kind, struct tm_err *err)
 {
     if (decoder->count == TM_DECODER_STEPS_MAX) {
         tm_err_set(err, TM_E_MALFORMED, NULL, what_failed, NULL, "more than %d steps",
                    TM_DECODER_STEPS_MAX);
         return NULL;
     }
-    struct tm_decoder_step *step = &decoder->steps[decoder->count++];
+    struct tm_token_decoder_step *step = &decoder->steps[decoder->count++];
     memset(step, 0, sizeof *step);
     step->kind = kind;
     return step;
 }
 
-static tm_status add_plain(struct tm_decoder *decoder, enum tm_decoder_kind kind,
+static tm_status add_plain(struct tm_token_decoder *decoder, enum tm_token_decoder_kind kind,
                            struct tm_err *err)
 {
     return add(decoder, kind, err) == NULL ? TM_E_MALFORMED : TM_OK;
@@ -44,12 +44,12 @@ static tm_status add_plain(struct tm_decoder *decoder, enum tm_decoder_kind kind
 
 /* ---- from JSON ---- */
 
-static tm_status add_metaspace(struct tm_decoder *decoder, const struct tm_json *node,
+static tm_status add_metaspace(struct tm_token_decoder *decoder, const struct tm_json *node,
                                struct tm_err *err)
 {
     struct tm_view scheme;
     bool prefix = true;
-    struct tm_decoder_step *step = add(decoder, TM_DECODE_METASPACE, err);
+    struct tm_token_decoder_step *step = add(decoder, TM_DECODE_METASPACE, err);
     if (step == NULL) {
         return TM_E_MALFORMED;
     }
@@ -61,11 +61,11 @@ static tm_status add_metaspace(struct tm_decoder *decoder, const struct tm_json 
     return TM_OK;
 }
 
-static tm_status add_strip(struct tm_decoder *decoder, const struct tm_json *node,
+static tm_status add_strip(struct tm_token_decoder *decoder, const struct tm_json *node,
                            struct tm_err *err)
 {
     struct tm_view content;
-    struct tm_decoder_step *step = add(decoder, TM_DECODE_STRIP, err);
+    struct tm_token_decoder_step *step = add(decoder, TM_DECODE_STRIP, err);
     if (step == NULL) {
         return TM_E_MALFORMED;
     }
@@ -81,7 +81,7 @@ static tm_status add_strip(struct tm_decoder *decoder, const struct tm_json *nod
     return TM_OK;
 }
 
-static tm_status add_one(struct tm_decoder *decoder, const struct tm_json *node,
+static tm_status add_one(struct tm_token_decoder *decoder, const struct tm_json *node,
                          struct tm_view type, struct tm_err *err)
 {
     if (tm_view_eq_str(type, "ByteLevel")) {
@@ -100,7 +100,7 @@ static tm_status add_one(struct tm_decoder *decoder, const struct tm_json *node,
         return add_strip(decoder, node, err);
     }
     if (tm_view_eq_str(type, "Replace")) {
-        struct tm_decoder_step *step = add(decoder, TM_DECODE_REPLACE, err);
+        struct tm_token_decoder_step *step = add(decoder, TM_DECODE_REPLACE, err);
         return step == NULL ? TM_E_MALFORMED : tm_normals_json(&step->replace, node, err);
     }
     char name[64];
@@ -108,8 +108,8 @@ static tm_status add_one(struct tm_decoder *decoder, const struct tm_json *node,
                       tm_escape((const char *)type.data, type.bytes, name, sizeof name));
 }
 
-tm_status tm_decoder_json(struct tm_decoder *decoder, const struct tm_json *node,
-                          struct tm_err *err)
+tm_status tm_token_decoder_json(struct tm_token_decoder *decoder, const struct tm_json *node,
+                                struct tm_err *err)
 {
     struct tm_view type;
     if (node == NULL || tm_json_kind(node) == TM_JSON_NULL) {
@@ -133,15 +133,16 @@ tm_status tm_decoder_json(struct tm_decoder *decoder, const struct tm_json *node
     return TM_OK;
 }
 
-tm_status tm_decoder_byte_level(struct tm_decoder *decoder, struct tm_err *err)
+tm_status tm_token_decoder_byte_level(struct tm_token_decoder *decoder, struct tm_err *err)
 {
     return add_plain(decoder, TM_DECODE_BYTE_LEVEL, err);
 }
 
-tm_status tm_decoder_sentencepiece(struct tm_decoder *decoder, uint64_t strip, struct tm_err *err)
+tm_status tm_token_decoder_sentencepiece(struct tm_token_decoder *decoder, uint64_t strip,
+                                         struct tm_err *err)
 {
     struct tm_regex *mark = NULL;
-    struct tm_decoder_step *step = add(decoder, TM_DECODE_STRIP_FIRST, err);
+    struct tm_token_decoder_step *step = add(decoder, TM_DECODE_STRIP_FIRST, err);
     if (step == NULL) {
         return TM_E_MALFORMED;
     }
@@ -196,8 +197,8 @@ static tm_status byte_level(struct tm_view text, struct tm_pieces *out)
     return tm_pieces_close(out, from, false);
 }
 
-static tm_status metaspace(const struct tm_decoder_step *step, struct tm_view text, bool first,
-                           struct tm_pieces *out)
+static tm_status metaspace(const struct tm_token_decoder_step *step, struct tm_view text,
+                           bool first, struct tm_pieces *out)
 {
     size_t from = out->text.bytes;
     for (size_t at = 0; at < text.bytes;) {
@@ -213,7 +214,7 @@ static tm_status metaspace(const struct tm_decoder_step *step, struct tm_view te
     return tm_pieces_close(out, from, false);
 }
 
-static tm_status strip(const struct tm_decoder_step *step, struct tm_view text,
+static tm_status strip(const struct tm_token_decoder_step *step, struct tm_view text,
                        struct tm_pieces *out)
 {
     size_t unit = step->content_bytes;
@@ -233,8 +234,8 @@ static tm_status strip(const struct tm_decoder_step *step, struct tm_view text,
 }
 
 /* The first tokens, until one of them has something else in it. */
-static tm_status strip_first(const struct tm_decoder_step *step, const struct tm_pieces *pieces,
-                             struct tm_pieces *out)
+static tm_status strip_first(const struct tm_token_decoder_step *step,
+                             const struct tm_pieces *pieces, struct tm_pieces *out)
 {
     size_t unit = step->content_bytes;
     uint64_t left = step->start;
@@ -250,7 +251,7 @@ static tm_status strip_first(const struct tm_decoder_step *step, const struct tm
     return TM_OK;
 }
 
-static tm_status replace(const struct tm_decoder_step *step, struct tm_view text,
+static tm_status replace(const struct tm_token_decoder_step *step, struct tm_view text,
                          struct tm_pieces *out)
 {
     struct tm_buf result, spare;
@@ -265,8 +266,8 @@ static tm_status replace(const struct tm_decoder_step *step, struct tm_view text
     return status;
 }
 
-static tm_status apply_one(const struct tm_decoder_step *step, struct tm_view text, bool first,
-                           struct tm_pieces *out)
+static tm_status apply_one(const struct tm_token_decoder_step *step, struct tm_view text,
+                           bool first, struct tm_pieces *out)
 {
     switch (step->kind) {
     case TM_DECODE_BYTE_LEVEL:
@@ -286,11 +287,11 @@ static tm_status apply_one(const struct tm_decoder_step *step, struct tm_view te
     return TM_E_INTERNAL;
 }
 
-tm_status tm_decoder_apply(const struct tm_decoder *decoder, struct tm_pieces *pieces,
-                           struct tm_pieces *spare, struct tm_buf *out)
+tm_status tm_token_decoder_apply(const struct tm_token_decoder *decoder, struct tm_pieces *pieces,
+                                 struct tm_pieces *spare, struct tm_buf *out)
 {
     for (size_t i = 0; i < decoder->count; i++) {
-        const struct tm_decoder_step *step = &decoder->steps[i];
+        const struct tm_token_decoder_step *step = &decoder->steps[i];
         tm_pieces_clear(spare);
         size_t count = tm_pieces_count(pieces);
         if (step->kind == TM_DECODE_FUSE) {

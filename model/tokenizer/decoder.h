@@ -11,7 +11,7 @@
 
 #define TM_DECODER_STEPS_MAX 16
 
-enum tm_decoder_kind {
+enum tm_token_decoder_kind {
     TM_DECODE_BYTE_LEVEL,    /* characters that stand for bytes; other tokens as they are */
     TM_DECODE_METASPACE,     /* U+2581 is a blank, but for one at the very start */
     TM_DECODE_REPLACE,       /* like the normaliser's */
@@ -21,8 +21,8 @@ enum tm_decoder_kind {
     TM_DECODE_STRIP_FIRST    /* up to `start` times the character before everything else */
 };
 
-struct tm_decoder_step {
-    enum tm_decoder_kind kind;
+struct tm_token_decoder_step {
+    enum tm_token_decoder_kind kind;
     bool keep_first; /* METASPACE: the blank at the start is kept */
     uint64_t start, stop;
     uint8_t content[4]; /* STRIP: one character */
@@ -30,22 +30,23 @@ struct tm_decoder_step {
     struct tm_normals replace; /* REPLACE: one step */
 };
 
-struct tm_decoder {
-    struct tm_decoder_step steps[TM_DECODER_STEPS_MAX];
+struct tm_token_decoder {
+    struct tm_token_decoder_step steps[TM_DECODER_STEPS_MAX];
     size_t count;
 };
 
-void tm_decoder_init(struct tm_decoder *decoder);
-void tm_decoder_deinit(struct tm_decoder *decoder);
-tm_status tm_decoder_json(struct tm_decoder *decoder, const struct tm_json *node,
-                          struct tm_err *err) TM_MUST_USE;
+void tm_token_decoder_init(struct tm_token_decoder *decoder);
+void tm_token_decoder_deinit(struct tm_token_decoder *decoder);
+tm_status tm_token_decoder_json(struct tm_token_decoder *decoder, const struct tm_json *node,
+                                struct tm_err *err) TM_MUST_USE;
 /* What SentencePiece does: blanks for marks, bytes for byte tokens, and without up to `strip` marks
  * at the start: the one that was put before the text, or all of them. */
-tm_status tm_decoder_sentencepiece(struct tm_decoder *decoder, uint64_t strip,
-                                   struct tm_err *err) TM_MUST_USE;
-tm_status tm_decoder_byte_level(struct tm_decoder *decoder, struct tm_err *err) TM_MUST_USE;
+tm_status tm_token_decoder_sentencepiece(struct tm_token_decoder *decoder, uint64_t strip,
+                                         struct tm_err *err) TM_MUST_USE;
+tm_status tm_token_decoder_byte_level(struct tm_token_decoder *decoder,
+                                      struct tm_err *err) TM_MUST_USE;
 /* `pieces` holds the texts of the tokens; appends their bytes to *out. */
-tm_status tm_decoder_apply(const struct tm_decoder *decoder, struct tm_pieces *pieces,
-                           struct tm_pieces *spare, struct tm_buf *out) TM_MUST_USE;
+tm_status tm_token_decoder_apply(const struct tm_token_decoder *decoder, struct tm_pieces *pieces,
+                                 struct tm_pieces *spare, struct tm_buf *out) TM_MUST_USE;
 
 #endif

@@ -8,16 +8,17 @@
 
 #define MARK "\xe2\x96\x81"
 
-static tm_status parse(struct tm_decoder *decoder, const char *json, struct tm_err *err)
+static tm_status parse(struct tm_token_decoder *decoder, const char *json, struct tm_err *err)
 {
     struct tm_json_doc *doc = NULL;
     TM_TRY(tm_json_parse(tm_view_str(json), "t", &doc, err));
-    tm_status status = tm_decoder_json(decoder, tm_json_root(doc), err);
+    tm_status status = tm_token_decoder_json(decoder, tm_json_root(doc), err);
     tm_json_free(&doc);
     return status;
 }
 
-static void expect(const struct tm_decoder *decoder, const char *const *tokens, const char *wanted)
+static void expect(const struct tm_token_decoder *decoder, const char *const *tokens,
+                   const char *wanted)
 {
     struct tm_pieces pieces, spare;
     struct tm_buf out;
@@ -27,7 +28,7 @@ static void expect(const struct tm_decoder *decoder, const char *const *tokens, 
     for (size_t i = 0; tokens[i] != NULL; i++) {
         ck_assert_int_eq(tm_pieces_add(&pieces, tm_view_str(tokens[i]), TM_NO_TOKEN, false), TM_OK);
     }
-    ck_assert_int_eq(tm_decoder_apply(decoder, &pieces, &spare, &out), TM_OK);
+    ck_assert_int_eq(tm_token_decoder_apply(decoder, &pieces, &spare, &out), TM_OK);
     ck_assert_msg(tm_view_eq_str(tm_buf_view(&out), wanted), "%.*s instead of %s", (int)out.bytes,
                   (const char *)out.data, wanted);
     tm_pieces_deinit(&pieces);
@@ -61,12 +62,12 @@ static const struct {
 START_TEST(tokens_become_text)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct tm_decoder decoder;
+        struct tm_token_decoder decoder;
         struct tm_err err;
-        tm_decoder_init(&decoder);
+        tm_token_decoder_init(&decoder);
         ck_assert_int_eq(parse(&decoder, cases[i].json, &err), TM_OK);
         expect(&decoder, cases[i].tokens, cases[i].out);
-        tm_decoder_deinit(&decoder);
+        tm_token_decoder_deinit(&decoder);
     }
 }
 END_TEST
@@ -74,18 +75,18 @@ END_TEST
 START_TEST(sentencepieces_way)
 {
     static const char *const tokens[] = {MARK "a", MARK, "<0x0A>", NULL};
-    struct tm_decoder decoder;
+    struct tm_token_decoder decoder;
     struct tm_err err;
-    tm_decoder_init(&decoder);
-    ck_assert_int_eq(tm_decoder_sentencepiece(&decoder, 1, &err), TM_OK);
+    tm_token_decoder_init(&decoder);
+    ck_assert_int_eq(tm_token_decoder_sentencepiece(&decoder, 1, &err), TM_OK);
     expect(&decoder, tokens, "a \n");
-    tm_decoder_deinit(&decoder);
-    ck_assert_int_eq(tm_decoder_sentencepiece(&decoder, 0, &err), TM_OK);
+    tm_token_decoder_deinit(&decoder);
+    ck_assert_int_eq(tm_token_decoder_sentencepiece(&decoder, 0, &err), TM_OK);
     expect(&decoder, tokens, " a \n");
-    tm_decoder_deinit(&decoder);
-    ck_assert_int_eq(tm_decoder_byte_level(&decoder, &err), TM_OK);
+    tm_token_decoder_deinit(&decoder);
+    ck_assert_int_eq(tm_token_decoder_byte_level(&decoder, &err), TM_OK);
     expect(&decoder, tokens, MARK "a" MARK "<0x0A>"); /* no characters of bytes */
-    tm_decoder_deinit(&decoder);
+    tm_token_decoder_deinit(&decoder);
 }
 END_TEST
 
@@ -102,12 +103,12 @@ static const struct {
 START_TEST(bad_steps_are_named)
 {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct tm_decoder decoder;
+        struct tm_token_decoder decoder;
         struct tm_err err;
-        tm_decoder_init(&decoder);
+        tm_token_decoder_init(&decoder);
         ck_assert_int_eq(parse(&decoder, bad[i].json, &err), bad[i].status);
         ck_assert_msg(strstr(err.why, bad[i].word) != NULL, "%s: %s", bad[i].json, err.why);
-        tm_decoder_deinit(&decoder);
+        tm_token_decoder_deinit(&decoder);
     }
 }
 END_TEST

@@ -66,5 +66,5 @@ tm_status tm_spm_settle(struct tm_tokenizer *t, const struct tm_spm_settings *se
         return tm_tokenizer_fail(TM_E_NOMEM, "", err);
     }
     uint64_t strip = settings->remove_extra_whitespaces ? UINT64_MAX : settings->add_dummy_prefix;
-    return tm_decoder_sentencepiece(&t->decoder, strip, err);
+    return tm_token_decoder_sentencepiece(&t->decoder, strip, err);
 }

@@ -23,8 +23,9 @@ struct tm_tokenizer *tm_tokenizer_new(void)
     tm_added_init(&t->added);
     tm_normals_init(&t->normals);
     tm_presplit_init(&t->presplit);
-    tm_decoder_init(&t->decoder);
+    tm_token_decoder_init(&t->decoder);
     t->bos = t->eos = TM_NO_TOKEN;
+    tm_buf_init(&t->chat_template, TM_CHAT_TEMPLATE_MAX);
     tm_pieces_init(&t->pieces);
     tm_pieces_init(&t->spare);
     tm_bpe_work_init(&t->work);
@@ -45,7 +46,8 @@ void tm_tokenizer_destroy(struct tm_tokenizer **tokenizer)
     tm_added_deinit(&t->added);
     tm_normals_deinit(&t->normals);
     tm_presplit_deinit(&t->presplit);
-    tm_decoder_deinit(&t->decoder);
+    tm_token_decoder_deinit(&t->decoder);
+    tm_buf_deinit(&t->chat_template);
     tm_pieces_deinit(&t->pieces);
     tm_pieces_deinit(&t->spare);
     tm_bpe_work_deinit(&t->work);
@@ -63,6 +65,22 @@ tm_status tm_tokenizer_fail(tm_status status, const char *why, struct tm_err *er
         status = TM_E_MALFORMED;
     }
     return tm_err_set(err, status, NULL, tm_tokenizer_what, NULL, "%s", why);
+}
+
+void tm_tokenizer_add_end(struct tm_tokenizer *t, uint32_t id)
+{
+    if (id != TM_NO_TOKEN && !tm_tokenizer_is_end(t, id) && t->end_count < TM_ENDS_MAX) {
+        t->ends[t->end_count++] = id;
+    }
+}
+
+tm_status tm_tokenizer_set_chat_template(struct tm_tokenizer *t, struct tm_view text,
+                                         struct tm_err *err)
+{
+    tm_buf_clear(&t->chat_template);
+    tm_status status = tm_buf_put(&t->chat_template, text.data, text.bytes);
+    return status == TM_OK ? TM_OK
+                           : tm_tokenizer_fail(status, "its chat template is too long", err);
 }
 
 tm_status tm_tokenizer_seal(struct tm_tokenizer *t, struct tm_err *err)
@@ -130,6 +148,21 @@ uint32_t tm_tokenizer_bos(const struct tm_tokenizer *t)
 uint32_t tm_tokenizer_eos(const struct tm_tokenizer *t)
 {
     return t->eos;
+}
+
+bool tm_tokenizer_is_end(const struct tm_tokenizer *t, uint32_t id)
+{
+    bool found = id == t->eos;
+    for (size_t i = 0; i < t->end_count && !found; i++) {
+        found = t->ends[i] == id;
+    }
+    return found && id != TM_NO_TOKEN;
+}
+
+bool tm_tokenizer_chat_template(const struct tm_tokenizer *t, struct tm_view *out)
+{
+    *out = tm_buf_view(&t->chat_template);
+    return out->bytes > 0;
 }
 
 const char *tm_tokenizer_note(const struct tm_tokenizer *t)
@@ -260,7 +293,7 @@ tm_status tm_tokenizer_decode(struct tm_tokenizer *t, const uint32_t *ids, size_
             return tm_err_set(err, status, NULL, what, NULL, "%s", tm_status_text(status));
         }
     }
-    tm_status status = tm_decoder_apply(&t->decoder, &t->pieces, &t->spare, out);
+    tm_status status = tm_token_decoder_apply(&t->decoder, &t->pieces, &t->spare, out);
     if (status != TM_OK) {
         out->bytes = before;
         return tm_err_set(err, status, NULL, what, NULL, "%s", tm_status_text(status));

@@ -11,7 +11,10 @@
 
 struct tm_tokenizer;
 
-/* All errors: TM_E_MALFORMED, TM_E_INCOMPATIBLE (a part that is not known, named), TM_E_NOMEM.
+/* tm_tokenizer_open (model/tokenizer/tokenizer_open.h) finds the tokenizer of a model; these read
+ * one file of it.
+ *
+ * All errors: TM_E_MALFORMED, TM_E_INCOMPATIBLE (a part that is not known, named), TM_E_NOMEM.
  * `path` is for errors. The text is not needed afterwards. */
 tm_status tm_tokenizer_from_json(struct tm_view text, const char *path, struct tm_tokenizer **out,
                                  struct tm_err *err) TM_MUST_USE;
@@ -30,9 +33,16 @@ uint32_t tm_tokenizer_find(const struct tm_tokenizer *tokenizer, struct tm_view 
 /* The text of an id as in the file; false when there is no such id. */
 bool tm_tokenizer_text(const struct tm_tokenizer *tokenizer, uint32_t id, struct tm_view *out);
 
-/* Begin and end of a text, when the file names them (GGUF, SentencePiece), else TM_NO_TOKEN. */
+/* Begin and end of a text, when the files name them (GGUF, SentencePiece, tokenizer_config.json),
+ * else TM_NO_TOKEN. */
 uint32_t tm_tokenizer_bos(const struct tm_tokenizer *tokenizer);
 uint32_t tm_tokenizer_eos(const struct tm_tokenizer *tokenizer);
+/* Whether a model that writes this id has come to an end: of the text, the turn or the message, as
+ * its files say. */
+bool tm_tokenizer_is_end(const struct tm_tokenizer *tokenizer, uint32_t id);
+/* The chat template (Jinja, UTF-8 unchecked) that came with the tokenizer, for model/tokenizer/
+ * chat.h; false when there is none. */
+bool tm_tokenizer_chat_template(const struct tm_tokenizer *tokenizer, struct tm_view *out);
 
 /* What was taken for something else: a pre-tokenizer of a GGUF file that has a name only, and an
  * unknown one. NULL when nothing was. */

@@ -184,7 +184,7 @@ static tm_status read_gpt2(struct reader *r)
     TM_TRY(read_tokens(r));
     TM_TRY(read_merges(r));
     TM_TRY(set_presplit(r));
-    return tm_decoder_byte_level(&r->t->decoder, r->err);
+    return tm_token_decoder_byte_level(&r->t->decoder, r->err);
 }
 
 static tm_status read_sentencepiece(struct reader *r, enum tm_tokenizer_model model)
@@ -226,6 +226,11 @@ static tm_status read_all(struct reader *r)
     struct tm_tokenizer *t = r->t;
     t->bos = token_id(r, "tokenizer.ggml.bos_token_id");
     t->eos = token_id(r, "tokenizer.ggml.eos_token_id");
+    tm_tokenizer_add_end(t, token_id(r, "tokenizer.ggml.eot_token_id"));
+    tm_tokenizer_add_end(t, token_id(r, "tokenizer.ggml.eom_token_id"));
+    if (tm_gguf_meta_str(r->meta, "tokenizer.chat_template", &model)) {
+        TM_TRY(tm_tokenizer_set_chat_template(t, model, r->err));
+    }
     if (flag(r, "tokenizer.ggml.add_bos_token", frame_bos) && t->bos != TM_NO_TOKEN) {
         t->before[t->before_count++] = t->bos;
     }

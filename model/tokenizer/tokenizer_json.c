@@ -431,7 +431,7 @@ static tm_status read_tree(struct reader *r, enum part part, const struct tm_jso
     case PART_PRE_TOKENIZER:
         return tm_presplit_json(&t->presplit, root, r->err);
     case PART_DECODER:
-        return tm_decoder_json(&t->decoder, root, r->err);
+        return tm_token_decoder_json(&t->decoder, root, r->err);
     case PART_POST_PROCESSOR:
         return read_post_processor(r, root, false);
     case PART_ADDED_TOKENS:

@@ -10,6 +10,8 @@
 #include "model/tokenizer/unigram.h"
 
 #define TM_FRAME_MAX 16 /* tokens before or behind a text */
+#define TM_ENDS_MAX 16  /* tokens that end a text, besides eos */
+#define TM_CHAT_TEMPLATE_MAX (1u << 20)
 
 enum tm_tokenizer_model { TM_TOKENIZER_BPE, TM_TOKENIZER_UNIGRAM };
 
@@ -21,10 +23,13 @@ struct tm_tokenizer {
     struct tm_added added;
     struct tm_normals normals;
     struct tm_presplit presplit;
-    struct tm_decoder decoder;
+    struct tm_token_decoder decoder;
     uint32_t before[TM_FRAME_MAX], behind[TM_FRAME_MAX];
     size_t before_count, behind_count;
     uint32_t bos, eos;
+    uint32_t ends[TM_ENDS_MAX];
+    size_t end_count;
+    struct tm_buf chat_template;
     const char *unknown_text; /* what the unknown token is turned into, or NULL: its own text */
     char note[256];
     /* work space */
@@ -37,6 +42,12 @@ extern const char tm_tokenizer_what[]; /* "cannot read the tokenizer" */
 
 /* An empty tokenizer, or NULL. */
 struct tm_tokenizer *tm_tokenizer_new(void);
+/* Another token that ends a text; TM_NO_TOKEN, one that is there already and one too many are left
+ * out. */
+void tm_tokenizer_add_end(struct tm_tokenizer *tokenizer, uint32_t id);
+/* Takes the place of an earlier one. TM_E_MALFORMED when it is too long. */
+tm_status tm_tokenizer_set_chat_template(struct tm_tokenizer *tokenizer, struct tm_view text,
+                                         struct tm_err *err) TM_MUST_USE;
 /* Once everything is in: builds what is derived. Puts `path` before the error. */
 tm_status tm_tokenizer_seal(struct tm_tokenizer *tokenizer, struct tm_err *err) TM_MUST_USE;
 /* Ends a reader: hands the tokenizer out, or destroys it and completes the error with `path`. */
