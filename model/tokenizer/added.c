@@ -42,6 +42,11 @@ struct tm_view tm_added_text(const struct tm_added *added, const struct tm_added
     return tm_view_of(added->texts.data + token->at, token->bytes);
 }
 
+struct tm_view tm_added_shown(const struct tm_added *added, const struct tm_added_token *token)
+{
+    return tm_view_of(added->texts.data + token->shown_at, token->shown_bytes);
+}
+
 const struct tm_added_token *tm_added_find(const struct tm_added *added, uint32_t id)
 {
     const uint32_t *order = (const uint32_t *)(const void *)added->by_id.data;
@@ -67,6 +72,8 @@ tm_status tm_added_put(struct tm_added *added, struct tm_added_token token, stru
     }
     token.at = added->texts.bytes;
     token.bytes = text.bytes;
+    token.shown_at = token.at;
+    token.shown_bytes = token.bytes;
     TM_TRY(tm_buf_put(&added->texts, text.data, text.bytes));
     return tm_buf_put(&added->tokens, &token, sizeof token);
 }
@@ -91,6 +98,15 @@ static tm_status index_ids(struct tm_added *added)
     return TM_OK;
 }
 
+static tm_status put_normal(struct tm_added *added, size_t index, struct tm_view text)
+{
+    struct tm_added_token *token = (struct tm_added_token *)(void *)added->tokens.data + index;
+    token->shown_at = added->texts.bytes;
+    token->shown_bytes = text.bytes;
+    TM_TRY(tm_buf_put(&added->texts, text.data, text.bytes));
+    return tm_trie_put(&added->normalized, text, (uint32_t)index);
+}
+
 tm_status tm_added_seal(struct tm_added *added, const struct tm_normals *normals)
 {
     struct tm_buf normal, spare;
@@ -107,7 +123,7 @@ tm_status tm_added_seal(struct tm_added *added, const struct tm_normals *normals
         }
         status = tm_normals_apply(normals, text, &normal, &spare);
         if (status == TM_OK && normal.bytes > 0) {
-            status = tm_trie_put(&added->normalized, tm_buf_view(&normal), (uint32_t)i);
+            status = put_normal(added, i, tm_buf_view(&normal));
         }
     }
     tm_buf_deinit(&normal);

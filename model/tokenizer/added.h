@@ -12,9 +12,10 @@
 
 struct tm_added_token {
     uint32_t id;
-    size_t at, bytes;    /* its text, in tm_added.texts */
-    bool special;        /* steers the model: BOS, end of turn */
-    bool normalized;     /* found in the normalised text, not in the raw one */
+    size_t at, bytes;             /* its text, in tm_added.texts */
+    size_t shown_at, shown_bytes; /* what it is turned into: its text, normalised where it is */
+    bool special;                 /* steers the model: BOS, end of turn */
+    bool normalized;              /* found in the normalised text, not in the raw one */
     bool verbatim;       /* then: by its own text, not by its normalised one (SentencePiece) */
     bool single_word;    /* only where no word character touches it */
     bool lstrip, rstrip; /* takes the white space beside it along */
@@ -32,9 +33,11 @@ void tm_added_deinit(struct tm_added *added);
 size_t tm_added_count(const struct tm_added *added);
 const struct tm_added_token *tm_added_at(const struct tm_added *added, size_t index);
 struct tm_view tm_added_text(const struct tm_added *added, const struct tm_added_token *token);
+/* What the token stands for in decoded text; after tm_added_seal. */
+struct tm_view tm_added_shown(const struct tm_added *added, const struct tm_added_token *token);
 /* The token of an id (the first of equal ones), or NULL; after tm_added_seal. */
 const struct tm_added_token *tm_added_find(const struct tm_added *added, uint32_t id);
-/* token->at and bytes are set here. TM_E_LIMIT, TM_E_NOMEM, TM_E_MALFORMED (no text). */
+/* Where its texts lie is set here. TM_E_LIMIT, TM_E_NOMEM, TM_E_MALFORMED (no text). */
 tm_status tm_added_put(struct tm_added *added, struct tm_added_token token,
                        struct tm_view text) TM_MUST_USE;
 /* Builds the trees, once all tokens are there. */

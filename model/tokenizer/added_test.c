@@ -82,6 +82,8 @@ START_TEST(tokens_are_cut_out)
         ck_assert_msg(strcmp(out, cases[i].out) == 0, "%s becomes %s", cases[i].text, out);
     }
     ck_assert_uint_eq(tm_added_find(&added, 12)->bytes, 4);
+    ck_assert(tm_view_eq_str(tm_added_text(&added, tm_added_find(&added, 14)), "NOR"));
+    ck_assert(tm_view_eq_str(tm_added_shown(&added, tm_added_find(&added, 14)), "nor"));
     ck_assert_ptr_null(tm_added_find(&added, 9));
     ck_assert_ptr_null(tm_added_find(&added, 99));
     ck_assert_int_eq(tm_added_put(&added, tokens[0].token, tm_view_str("")), TM_E_MALFORMED);

@@ -232,23 +232,37 @@ static tm_status offer(const struct tm_bpe *bpe, struct tm_view text, struct tm_
     return heap_put(&work->heap, pair);
 }
 
+/* An unknown character that becomes nothing is left out before anything is joined: its neighbours
+ * are neighbours then, as in Hugging Face's tokenizers. */
+static bool is_dropped(const struct tm_bpe *bpe, uint32_t id)
+{
+    return id == TM_NO_TOKEN && bpe->unknown == TM_NO_TOKEN && !bpe->byte_fallback &&
+           bpe->score_ranks == NULL;
+}
+
 static tm_status start_symbols(const struct tm_bpe *bpe, struct tm_view text,
                                struct tm_bpe_work *work)
 {
     tm_buf_clear(&work->symbols);
     tm_buf_clear(&work->heap);
     uint32_t index = 0;
-    for (size_t at = 0; at < text.bytes; index++) {
+    for (size_t at = 0; at < text.bytes;) {
         uint32_t code;
         size_t length = tm_utf8_decode((const char *)text.data + at, text.bytes - at, &code);
         length = length == 0 ? 1 : length;
         struct symbol symbol = {.at = (uint32_t)at,
                                 .bytes = (uint32_t)length,
                                 .previous = index == 0 ? NO_SYMBOL : index - 1,
-                                .next = at + length < text.bytes ? index + 1 : NO_SYMBOL};
+                                .next = index + 1};
         symbol.id = tm_vocab_find(bpe->vocab, tm_view_of(text.data + at, length));
-        TM_TRY(tm_buf_put(&work->symbols, &symbol, sizeof symbol));
+        if (!is_dropped(bpe, symbol.id)) {
+            TM_TRY(tm_buf_put(&work->symbols, &symbol, sizeof symbol));
+            index++;
+        }
         at += length;
+    }
+    if (index > 0) {
+        symbols_of(work)[index - 1].next = NO_SYMBOL;
     }
     return TM_OK;
 }
@@ -320,7 +334,8 @@ tm_status tm_bpe_encode(const struct tm_bpe *bpe, struct tm_view text, struct tm
     TM_TRY(join_all(bpe, text, work));
     const struct symbol *symbols = symbols_of(work);
     bool after_unknown = false;
-    for (uint32_t i = 0; i != NO_SYMBOL; i = symbols[i].next) {
+    for (uint32_t i = work->symbols.bytes > 0 ? 0 : NO_SYMBOL; i != NO_SYMBOL;
+         i = symbols[i].next) {
         if (symbols[i].id != TM_NO_TOKEN) {
             TM_TRY(put_id(ids, symbols[i].id));
             after_unknown = false;

@@ -101,6 +101,9 @@ START_TEST(unknown_characters)
     put_texts(&vocab);
     tm_bpe_init(&bpe, &vocab);
     expect(&bpe, "axyb", "a b "); /* nothing to say it with */
+    expect(&bpe, "xy", "");
+    ck_assert_int_eq(merge(&bpe, "a", "b"), TM_OK);
+    expect(&bpe, "xaxybx", "ab ");
     bpe.unknown = TEXT_COUNT - 1;
     expect(&bpe, "axyb", "a <unk> <unk> b ");
     bpe.fuse_unknown = true;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/tokenizer/sentencepiece.h"
 
+#include <string.h>
+
 static const char blank_mark[] = "\xe2\x96\x81"; /* U+2581 */
 
 tm_status tm_spm_put(struct tm_tokenizer *t, uint32_t id, struct tm_view text, double score,
@@ -10,8 +12,10 @@ tm_status tm_spm_put(struct tm_tokenizer *t, uint32_t id, struct tm_view text, d
     bool unigram = t->model == TM_TOKENIZER_UNIGRAM;
     if (kind == TM_PIECE_CONTROL || (kind == TM_PIECE_USER_DEFINED && !unigram)) {
         bool control = kind == TM_PIECE_CONTROL;
+        /* GGUF files of Gemma write runs of blanks as such: they are found before marks are put. */
+        bool raw = control || memchr(text.data, ' ', text.bytes) != NULL;
         struct tm_added_token token = {
-            .id = id, .special = control, .normalized = !control, .verbatim = !control};
+            .id = id, .special = control, .normalized = !raw, .verbatim = !raw};
         status = tm_added_put(&t->added, token, text);
     } else if (kind == TM_PIECE_UNUSED) {
         return TM_OK;
@@ -20,8 +24,11 @@ tm_status tm_spm_put(struct tm_tokenizer *t, uint32_t id, struct tm_view text, d
                 : kind == TM_PIECE_BYTE       ? TM_UNIGRAM_NEVER
                                               : score;
         status = tm_vocab_put(&t->vocab, id, text, score);
-        if (kind == TM_PIECE_UNKNOWN) {
+        if (kind == TM_PIECE_UNKNOWN && status == TM_OK) {
+            /* Its text in a text stands for it, where special tokens do. */
+            struct tm_added_token token = {.id = id, .special = true};
             t->bpe.unknown = id;
+            status = tm_added_put(&t->added, token, text);
         }
     }
     return status == TM_OK ? TM_OK

@@ -264,13 +264,18 @@ static tm_status put_token(struct tm_tokenizer *t, uint32_t id, unsigned flags)
 {
     const struct tm_added_token *token = tm_added_find(&t->added, id);
     struct tm_view text;
-    if (token != NULL && token->special && (flags & TM_DETOKENIZE_SKIP_SPECIALS) != 0) {
+    bool unknown = id == t->bpe.unknown && t->unknown_text != NULL;
+    bool special = token != NULL && token->special && !unknown;
+    if (special && (flags & TM_DETOKENIZE_SKIP_SPECIALS) != 0) {
         return TM_OK;
     }
     if (!tm_tokenizer_text(t, id, &text)) {
         return TM_E_MALFORMED;
     }
-    if (id == t->bpe.unknown && t->unknown_text != NULL) {
+    if (token != NULL) {
+        text = tm_added_shown(&t->added, token);
+    }
+    if (unknown) {
         text = tm_view_str(t->unknown_text);
     }
     return tm_pieces_add(&t->pieces, text, TM_NO_TOKEN, false);

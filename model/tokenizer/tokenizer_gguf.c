@@ -20,24 +20,44 @@
 #define QWEN2                                                                                      \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"            \
                  "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define QWEN35                                                                                     \
+    CONTRACTIONS                                                                                   \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*"           \
+    "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define UPPER "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}"
 #define LOWER "\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}"
 #define GPT4O                                                                                      \
     "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+" CONTRACTIONS "?"                              \
     "|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER "]*" CONTRACTIONS "?"                             \
     "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define TEKKEN                                                                                     \
+    "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER     \
+    "]*"                                                                                           \
+    "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-static const struct {
+struct presplit {
     const char *names; /* blanks between */
     const char *first; /* a pattern that cuts before `pattern` does, or NULL */
     const char *pattern;
     bool whole_words;
-} presplits[] = {
-    {"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de olmo a.x-4.0 mellum", NULL, GPT2, false},
-    {"smollm starcoder refact command-r codeshell exaone minerva-7b", DIGITS_ONE, GPT2, false},
-    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral dbrx smaug-bpe", NULL, LLAMA3, true},
-    {"qwen2 deepseek-r1-qwen stablelm2 hunyuan megrez kormo qwen35", NULL, QWEN2, false},
-    {"gpt-4o llama4", NULL, GPT4O, false},
+    bool frame_bos; /* BOS, when the file says nothing about it */
+};
+
+static const struct presplit presplits[] = {
+    {"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de olmo a.x-4.0 mellum mpt jais trillion "
+     "granite-docling gigachat modern-bert roberta-bpe",
+     NULL, GPT2, false, false},
+    {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", DIGITS_ONE, GPT2,
+     false, false},
+    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", NULL, LLAMA3,
+     true, true},
+    {"glm4", NULL, LLAMA3, true, false},
+    {"dbrx smaug-bpe chatglm-bpe", NULL, LLAMA3, false, false},
+    {"qwen2 deepseek-r1-qwen stablelm2 hunyuan megrez kormo f2llmv2 solar-open grok-2", NULL, QWEN2,
+     false, false},
+    {"qwen35", NULL, QWEN35, false, false},
+    {"gpt-4o llama4", NULL, GPT4O, false, false},
+    {"tekken", NULL, TEKKEN, true, true},
 };
 
 static bool has_word(const char *words, struct tm_view word)
@@ -55,6 +75,7 @@ static bool has_word(const char *words, struct tm_view word)
 struct reader {
     struct tm_tokenizer *t;
     struct tm_view meta;
+    bool frame_bos; /* BOS, when the file says nothing about it */
     struct tm_err *err;
 };
 
@@ -76,32 +97,38 @@ static uint32_t token_id(struct reader *r, const char *key)
     return known ? (uint32_t)value : TM_NO_TOKEN;
 }
 
+static const struct presplit *find_presplit(struct tm_view name)
+{
+    for (size_t i = 0; i < sizeof presplits / sizeof presplits[0]; i++) {
+        if (has_word(presplits[i].names, name)) {
+            return &presplits[i];
+        }
+    }
+    return NULL;
+}
+
 static tm_status set_presplit(struct reader *r)
 {
     struct tm_presplit *presplit = &r->t->presplit;
     struct tm_view name = tm_view_str("default");
-    const char *pattern = GPT2, *first = NULL;
-    bool known = false;
     (void)tm_gguf_meta_str(r->meta, "tokenizer.ggml.pre", &name);
-    for (size_t i = 0; i < sizeof presplits / sizeof presplits[0] && !known; i++) {
-        known = has_word(presplits[i].names, name);
-        if (known) {
-            pattern = presplits[i].pattern;
-            first = presplits[i].first;
-            r->t->bpe.whole_words = presplits[i].whole_words;
-        }
-    }
-    if (!known) {
+    const struct presplit *known = find_presplit(name);
+    const char *pattern =
+        known != NULL && known->pattern != GPT2 ? known->pattern : tm_presplit_gpt2;
+    if (known == NULL) {
         char text[64];
         snprintf(r->t->note, sizeof r->t->note,
                  "the pre-tokenizer '%s' is not known; GPT-2's is used, and tokens may differ",
                  tm_escape((const char *)name.data, name.bytes, text, sizeof text));
+    } else {
+        r->t->bpe.whole_words = known->whole_words;
+        r->frame_bos = known->frame_bos;
     }
-    if (first != NULL) {
-        TM_TRY(tm_presplit_pattern(presplit, tm_view_str(first), TM_SPLIT_ISOLATED, false, r->err));
+    if (known != NULL && known->first != NULL) {
+        TM_TRY(tm_presplit_pattern(presplit, tm_view_str(known->first), TM_SPLIT_ISOLATED, false,
+                                   r->err));
     }
-    TM_TRY(tm_presplit_pattern(presplit, tm_view_str(pattern == GPT2 ? tm_presplit_gpt2 : pattern),
-                               TM_SPLIT_ISOLATED, false, r->err));
+    TM_TRY(tm_presplit_pattern(presplit, tm_view_str(pattern), TM_SPLIT_ISOLATED, false, r->err));
     return tm_presplit_bytes(presplit, r->err);
 }
 
@@ -209,12 +236,11 @@ static tm_status read_all(struct reader *r)
     if (!tm_gguf_meta_str(r->meta, "tokenizer.ggml.model", &model)) {
         return tm_tokenizer_fail(TM_E_NOT_FOUND, "there is none in the file", r->err);
     }
-    bool frame_bos = false;
     if (tm_view_eq_str(model, "gpt2")) {
         TM_TRY(read_gpt2(r));
     } else if (tm_view_eq_str(model, "llama")) {
         TM_TRY(read_sentencepiece(r, TM_TOKENIZER_BPE));
-        frame_bos = true;
+        r->frame_bos = true;
     } else if (tm_view_eq_str(model, "t5")) {
         TM_TRY(read_sentencepiece(r, TM_TOKENIZER_UNIGRAM));
     } else {
@@ -231,7 +257,7 @@ static tm_status read_all(struct reader *r)
     if (tm_gguf_meta_str(r->meta, "tokenizer.chat_template", &model)) {
         TM_TRY(tm_tokenizer_set_chat_template(t, model, r->err));
     }
-    if (flag(r, "tokenizer.ggml.add_bos_token", frame_bos) && t->bos != TM_NO_TOKEN) {
+    if (flag(r, "tokenizer.ggml.add_bos_token", r->frame_bos) && t->bos != TM_NO_TOKEN) {
         t->before[t->before_count++] = t->bos;
     }
     if (flag(r, "tokenizer.ggml.add_eos_token", false) && t->eos != TM_NO_TOKEN) {

@@ -41,18 +41,25 @@ static void begin(struct tm_buf *out, uint64_t keys)
     put_u64(out, keys);
 }
 
-static void make_bpe(struct tm_buf *out, const char *pre)
+static void make_bpe_with(struct tm_buf *out, const char *pre, bool add_bos)
 {
     static const char *const merges[] = {"a b", "\xc4\xa0 ab"};
     static const uint32_t kinds[] = {1, 1, 1, 1, 1, 3, 1};
-    begin(out, 7);
+    begin(out, add_bos ? 7 : 6);
     g_kv_str(out, "tokenizer.ggml.model", "gpt2");
     g_kv_str(out, "tokenizer.ggml.pre", pre);
     strings(out, "tokenizer.ggml.tokens", bpe_tokens, 7);
     numbers(out, "tokenizer.ggml.token_type", 5, kinds, 7);
     strings(out, "tokenizer.ggml.merges", merges, 2);
     g_kv_u32(out, "tokenizer.ggml.bos_token_id", 5);
-    g_kv_u32(out, "tokenizer.ggml.add_bos_token", 1);
+    if (add_bos) {
+        g_kv_u32(out, "tokenizer.ggml.add_bos_token", 1);
+    }
+}
+
+static void make_bpe(struct tm_buf *out, const char *pre)
+{
+    make_bpe_with(out, pre, true);
 }
 
 static void make_spm(struct tm_buf *out, const char *model)
@@ -90,6 +97,20 @@ START_TEST(byte_level)
     expect_ids(t, "b<s>", TM_TOKENIZE_FRAME | TM_TOKENIZE_SPECIALS, "5 1 5", "b");
     ck_assert_uint_eq(tm_tokenizer_bos(t), 5);
     ck_assert_ptr_null(tm_tokenizer_note(t));
+    tm_tokenizer_destroy(&t);
+}
+END_TEST
+
+START_TEST(bos_where_the_file_does_not_say)
+{
+    struct tm_buf blob;
+    make_bpe_with(&blob, "llama-bpe", false);
+    struct tm_tokenizer *t = parse(&blob);
+    expect_ids(t, "ab", TM_TOKENIZE_FRAME, "5 2", "ab");
+    tm_tokenizer_destroy(&t);
+    make_bpe_with(&blob, "qwen2", false);
+    t = parse(&blob);
+    expect_ids(t, "ab", TM_TOKENIZE_FRAME, "2", "ab");
     tm_tokenizer_destroy(&t);
 }
 END_TEST
@@ -192,6 +213,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("tokenizer_gguf");
     TCase *tc = tcase_create("tokenizer_gguf");
     tcase_add_test(tc, byte_level);
+    tcase_add_test(tc, bos_where_the_file_does_not_say);
     tcase_add_test(tc, an_unknown_pre_tokenizer_is_told);
     tcase_add_test(tc, sentencepiece);
     tcase_add_test(tc, bad_metadata_is_refused);

@@ -1,86 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's tokenizers and sentencepiece say whether our tokenizers give the same ids and bytes.
 
-usage: judge_tokenizer.py TOKENIZE_LINES [TOKENIZER.json|TOKENIZER.model ...]
+usage: judge_tokenizer.py TOKENIZE_LINES [TOKENIZER.json|TOKENIZER.model|MODEL.gguf ...]
 
 Without files it trains small tokenizers with the settings of the families that matter (GPT-2,
 Llama-3, Qwen2, SmolLM2, Gemma, Llama-2, T5): their patterns, normalisers, fallbacks and decoders
-are the real ones, the vocabularies are small. With files it judges those. TMILL_LINES sets the
-number of lines, TMILL_SEED their seed.
+are the real ones, the vocabularies are small. It adds the real ones that are on the machine:
+SmolLM2's (setup.sh brings it), Qwen2.5's, stories260K's. With files it judges those. Of a GGUF file
+the vocabulary and merges are given to tokenizers. TMILL_JUDGE_LINES sets the number of lines
+(20000), TMILL_SEED their seed.
+
+Bytes that are no UTF-8 are read as Python's errors="replace" reads them, one U+FFFD for each
+maximal subpart, for that is what both judges are given. Decoded bytes must be the judge's, and of
+byte-level tokenizers those of the line itself.
 """
-import glob
 import json
 import math
 import os
-import random
 import struct
 import subprocess
 import sys
 import tempfile
-import unicodedata
 
+import gguf
 import sentencepiece
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
 
-LINES = int(os.environ.get("TMILL_LINES", "20000"))
-SEED = int(os.environ.get("TMILL_SEED", "1"))
-MARK = "\u2581"
+from judge_lines import MARK, SEED, make_lines
+
+LINES = int(os.environ.get("TMILL_JUDGE_LINES", "20000"))
+CACHE = os.environ.get("TMILL_CACHE", os.path.join(
+    os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tensormill"))
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LLAMA3 = (CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace("{1,3}", "")
-
-# Ranges of code points: Latin, Greek to Armenian, Hebrew, Arabic, Indic, kana, Han, Hangul, emoji,
-# signs, controls, combining marks, full width.
-RANGES = [(0x20, 0x7f), (0xa0, 0x250), (0x370, 0x590), (0x5d0, 0x5eb), (0x620, 0x670),
-          (0x900, 0x980), (0x3040, 0x3100), (0x4e00, 0x9000), (0xac00, 0xd7a0),
-          (0x1f300, 0x1f650), (0x2000, 0x2070), (0x2100, 0x2200), (0x0, 0x20), (0x300, 0x360),
-          (0x1e00, 0x2000), (0xff00, 0xffef), (0xfb00, 0xfb07)]
-BITS = [" ", "  ", "    ", "\n", "\r\n", "\t", "'s", "'LL", "<s>", "</s>", "<|end|>", "<sep>",
-        "<0x0A>", "1234567", "3.14", MARK, "\u0130", "\u017f", "\ufffd"]
-
-
-def same_in_all_versions(char):
-    """Unicode 3.2 knew its combining class already: judges with older tables order marks alike."""
-    return (unicodedata.combining(char) == 0 or
-            unicodedata.ucd_3_2_0.combining(char) == unicodedata.combining(char))
-
-
-def random_line(rng):
-    if rng.random() < 0.2:  # what is no UTF-8
-        return bytes(rng.randrange(256) for _ in range(rng.randrange(40)))
-    text = ""
-    while rng.random() < 0.92:
-        low, high = rng.choice(RANGES)
-        text += "".join(chr(rng.randrange(low, high)) for _ in range(rng.randrange(1, 6)))
-        if rng.random() < 0.35:
-            text += rng.choice(BITS)
-    return "".join(c for c in text if same_in_all_versions(c)).encode()
-
-
-def found_lines(rng, count):
-    """Prose, code and other languages from what is on the machine, in a fixed order."""
-    shared = os.environ.get("TMILL_SHARED", "../shared")
-    paths = sorted(glob.glob("docs/**/*.md", recursive=True)) + sorted(glob.glob("*/*.c"))
-    paths += sorted(glob.glob("/usr/share/i18n/locales/*_*"))
-    paths += sorted(glob.glob(os.path.join(os.path.dirname(os.__file__), "*.py")))
-    paths += sorted(glob.glob(os.path.join(shared, "data/text/*/*.*")))
-    lines = []
-    for path in paths:
-        with open(path, "rb") as file:
-            lines += file.read(200000).split(b"\n")
-    rng.shuffle(lines)
-    return lines[:count]
-
-
-def make_lines():
-    rng = random.Random(SEED)
-    found = found_lines(rng, LINES * 2 // 3)
-    made = [random_line(rng) for _ in range(LINES - len(found))]
-    joined = [b"\n".join(found[i:i + 3]) for i in range(0, len(found), 97)]
-    return found + made + joined
-
 
 # ---- the families -------------------------------------------------------------------------------
 
@@ -117,7 +72,7 @@ def unigram():
                                          normalizers.Replace(Regex(" {2,}"), " ")])
     t.pre_tokenizer = pre_tokenizers.Metaspace()
     t.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=2000, show_progress=False, unk_token="<unk>",
+    trainer = trainers.UnigramTrainer(vocab_size=6000, show_progress=False, unk_token="<unk>",
                                       special_tokens=["<unk>", "<s>", "</s>"])
     return t, trainer
 
@@ -137,7 +92,7 @@ def families():
 
 
 def train_families(folder, lines):
-    texts = [line.decode("utf-8", "replace") for line in lines[:LINES // 3]]
+    texts = [line.decode("utf-8", "replace") for line in lines[:7000]]
     for name, (tokenizer, trainer) in families().items():
         tokenizer.train_from_iterator(texts, trainer)
         tokenizer.add_tokens([AddedToken("<sep>", lstrip=True), AddedToken("word", single_word=True,
@@ -154,7 +109,7 @@ def train_families(folder, lines):
 def train_sentencepiece(folder, lines):
     text = os.path.join(folder, "train.txt")
     with open(text, "wb") as file:
-        file.write(b"\n".join(lines[:LINES // 3]).decode("utf-8", "ignore").encode())
+        file.write(b"\n".join(lines[:7000]).decode("utf-8", "ignore").encode())
     for kind, rules, fallback in [("bpe", "identity", True), ("unigram", "nmt_nfkc", True),
                                   ("unigram", "nmt_nfkc_cf", False)]:
         prefix = os.path.join(folder, f"spm_{kind}_{rules}")
@@ -193,6 +148,37 @@ class JsonJudge:
             yield encoding.ids, self.tokenizer.decode(encoding.ids)
 
 
+def gguf_family(path):
+    """The tokenizer of a GGUF file by tokenizers: its texts and merges, the pattern of its name."""
+    fields = gguf.GGUFReader(path).fields
+    name = fields["tokenizer.ggml.pre"].contents()
+    texts = fields["tokenizer.ggml.tokens"].contents()
+    kinds = fields["tokenizer.ggml.token_type"].contents()
+    merges = [tuple(m.split(" ", 1)) for m in fields["tokenizer.ggml.merges"].contents()]
+    pattern, normalizer, digits = {"smollm": (None, None, True), "gpt-2": (None, None, False),
+                                   "qwen2": (QWEN2, normalizers.NFC(), False)}[name]
+    t, _ = byte_level(pattern, normalizer, digits, merges=merges,
+                      vocab={text: i for i, text in enumerate(texts)})
+    t.add_special_tokens([AddedToken(text, normalized=False, special=True)
+                          for text, kind in zip(texts, kinds) if kind == 3])
+    t.add_tokens([AddedToken(text, normalized=False)
+                  for text, kind in zip(texts, kinds) if kind == 4])
+    return t
+
+
+class GgufJudge:
+    scores = None
+
+    def __init__(self, path):
+        self.tokenizer = gguf_family(path)
+        # Files of this kind name no normaliser; Qwen2's NFC is not in them, nor in llama.cpp.
+        self.tokenizer.normalizer = None
+
+    def answers(self, texts):
+        for encoding in self.tokenizer.encode_batch(texts):
+            yield encoding.ids, self.tokenizer.decode(encoding.ids)
+
+
 class SentencePieceJudge:
     def __init__(self, path):
         self.model = sentencepiece.SentencePieceProcessor(model_file=path)
@@ -216,17 +202,36 @@ def equally_good(scores, ids, others):
     return abs(a - b) <= 1e-6 * abs(a)
 
 
+def keeps_bytes(path, judge):
+    """Nothing but added tokens that take blanks along changes a text on its way: every byte has a
+    token (SmolLM2 lacks some control characters, and drops them)."""
+    if path.endswith(".model") or judge.tokenizer.normalizer is not None:
+        return False
+    vocab = judge.tokenizer.get_vocab()
+    return (isinstance(judge.tokenizer.decoder, decoders.ByteLevel) and
+            all(char in vocab for char in pre_tokenizers.ByteLevel.alphabet()))
+
+
+def judge_of(path):
+    kinds = {".json": JsonJudge, ".model": SentencePieceJudge, ".gguf": GgufJudge}
+    return kinds[os.path.splitext(path)[1]](path)
+
+
 def compare(program, path, lines):
-    is_json = path.endswith(".json")
     texts = [line.decode("utf-8", "replace") for line in lines]
-    if not is_json:  # SentencePiece reads no control tokens in a text; we are asked to
-        keep = [i for i, text in enumerate(texts) if "<s>" not in text and "</s>" not in text]
+    if path.endswith(".model"):  # SentencePiece reads no control tokens in a text; we are asked to
+        keep = [i for i, text in enumerate(texts)
+                if not any(token in text for token in ("<s>", "</s>", "<unk>"))]
         lines, texts = [lines[i] for i in keep], [texts[i] for i in keep]
-    judge = (JsonJudge if is_json else SentencePieceJudge)(path)
-    wrong = ties = 0
+    judge = judge_of(path)
+    exact = keeps_bytes(path, judge)
+    wrong = ties = returned = 0
     for text, (our_ids, our_bytes), (ids, decoded) in zip(
-            texts, ours(program, path, lines, frame=is_json), judge.answers(texts)):
+            texts, ours(program, path, lines, frame=path.endswith(".json")), judge.answers(texts)):
         same_bytes = our_bytes.decode("utf-8", "replace") == decoded
+        if exact and "<" not in text and "word" not in text:
+            same_bytes = same_bytes and our_bytes == text.encode()
+            returned += 1
         if our_ids != ids and same_bytes and equally_good(judge.scores, our_ids, ids):
             ties += 1
         elif our_ids != ids or not same_bytes:
@@ -235,17 +240,26 @@ def compare(program, path, lines):
                 print(f"{os.path.basename(path)}: {text[:80]!r}\n  ours   {our_ids[:24]}\n"
                       f"  theirs {ids[:24]}\n  {our_bytes[:80]!r} / {decoded[:80]!r}")
     print(f"{os.path.basename(path)}: {len(lines)} lines, {sum(map(len, lines))} bytes, "
-          f"{wrong} differ, {ties} equally good")
+          f"{wrong} differ, {ties} equally good, {returned} came back byte for byte", flush=True)
     return wrong + (ties if ties * 1000 > len(lines) else 0)
+
+
+def real_ones():
+    shared = os.environ.get("TMILL_SHARED", "../shared")
+    smol = os.environ.get("TMILL_MODEL_SMOL", os.path.join(CACHE, "models/smollm2-135m.gguf"))
+    more = [os.path.join(CACHE, "models/qwen2.5-coder-1.5b.gguf"),
+            os.path.join(shared, "data/stories260K/tok512.model")]
+    return [smol] + [path for path in more if os.path.exists(path)]
 
 
 def main():
     program, paths = sys.argv[1], sys.argv[2:]
-    lines = make_lines()
+    lines = make_lines(LINES)
     print(f"seed {SEED}")
     with tempfile.TemporaryDirectory() as folder:
         if not paths:
             paths = list(train_families(folder, lines)) + list(train_sentencepiece(folder, lines))
+            paths += real_ones()
         wrong = sum(compare(program, path, lines) for path in paths)
     return 1 if wrong > 0 else 0
 

@@ -45,3 +45,17 @@ tm_judge(protoc judge_protoc.py PROGRAMS proto_text LINKS tm_proto)
 tm_judge(safetensors_diff judge_safetensors_diff.py PROGRAMS safetensors_verdict LINKS tm_model)
 tm_judge(pytorch judge_pytorch.py PROGRAMS pth_dump LINKS tm_model)
 tm_judge(tokenizer judge_tokenizer.py PROGRAMS tokenize_lines LINKS tm_tokenizer)
+add_test(NAME judge.tokenizer_llama WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  COMMAND sh tests/judges/python.sh tests/judges/judge_tokenizer_llama.py $<TARGET_FILE:tmill>)
+set_tests_properties(judge.tokenizer_llama PROPERTIES LABELS judge TIMEOUT 600)
+# The same two with 100,000 lines.
+foreach(name tokenizer tokenizer_llama)
+  set(program $<TARGET_FILE:tmill>)
+  if(name STREQUAL tokenizer)
+    set(program $<TARGET_FILE:tokenize_lines>)
+  endif()
+  add_test(NAME judge.${name}_long WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMAND sh tests/judges/python.sh tests/judges/judge_${name}.py ${program})
+  set_tests_properties(judge.${name}_long PROPERTIES LABELS "judge;slow" TIMEOUT 1800
+    ENVIRONMENT TMILL_JUDGE_LINES=100000)
+endforeach()

@@ -2,38 +2,15 @@
  * tokenize_lines TOKENIZER [frame]: reads lines of text, with their length before each (u32), from
  * stdin; writes for each the number of ids, the ids, the number of decoded bytes and the bytes. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/bytes.h"
-#include "base/file.h"
-#include "model/gguf_meta.h"
-#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_open.h"
 
 static int fail(const struct tm_err *err)
 {
     char line[2048];
     fprintf(stderr, "%s\n", tm_err_line(err, line, sizeof line));
     return tm_status_exit_code(err->status);
-}
-
-static tm_status open_tokenizer(const char *path, struct tm_tokenizer **out, struct tm_err *err)
-{
-    struct tm_buf text;
-    tm_buf_init(&text, (size_t)1 << 30);
-    tm_status status = tm_file_read(path, &text, err);
-    if (status == TM_OK) {
-        struct tm_view view = tm_buf_view(&text);
-        if (view.bytes > TM_GGUF_META_AT && memcmp(view.data, "GGUF", 4) == 0) {
-            view = tm_view_of(view.data + TM_GGUF_META_AT, view.bytes - TM_GGUF_META_AT);
-            status = tm_tokenizer_from_gguf(view, path, out, err);
-        } else if (view.bytes > 0 && view.data[0] == '{') {
-            status = tm_tokenizer_from_json(view, path, out, err);
-        } else {
-            status = tm_tokenizer_from_spm(view, path, out, err);
-        }
-    }
-    tm_buf_deinit(&text);
-    return status;
 }
 
 static bool put_u32(size_t value)
@@ -70,7 +47,7 @@ int main(int argc, char **argv)
     if (argc < 2 || argc > 3) {
         return 2;
     }
-    if (open_tokenizer(argv[1], &t, &err) != TM_OK) {
+    if (tm_tokenizer_open(argv[1], &t, &err) != TM_OK) {
         return fail(&err);
     }
     unsigned flags = TM_TOKENIZE_SPECIALS | (argc > 2 ? TM_TOKENIZE_FRAME : 0u);
