@@ -108,6 +108,27 @@ static tm_status add_one(struct tm_token_decoder *decoder, const struct tm_json 
                       tm_escape((const char *)type.data, type.bytes, name, sizeof name));
 }
 
+/* One text of all tokens, of which one-byte characters at the start are stripped: that can be done
+ * token by token, and then nothing asks for the text of all. */
+static void settle(struct tm_token_decoder *decoder)
+{
+    size_t at = 0;
+    while (at < decoder->count && decoder->steps[at].kind != TM_DECODE_FUSE) {
+        at++;
+    }
+    for (size_t i = at + 1; i < decoder->count; i++) {
+        const struct tm_token_decoder_step *step = &decoder->steps[i];
+        if (step->kind != TM_DECODE_STRIP || step->stop > 0 || step->content_bytes != 1) {
+            return;
+        }
+    }
+    for (size_t i = at + 1; i < decoder->count; i++) {
+        decoder->steps[i].kind = TM_DECODE_STRIP_FIRST;
+        decoder->steps[i - 1] = decoder->steps[i];
+    }
+    decoder->count -= at < decoder->count;
+}
+
 tm_status tm_token_decoder_json(struct tm_token_decoder *decoder, const struct tm_json *node,
                                 struct tm_err *err)
 {
@@ -130,6 +151,7 @@ tm_status tm_token_decoder_json(struct tm_token_decoder *decoder, const struct t
         }
         TM_TRY(add_one(decoder, item, type, err));
     }
+    settle(decoder);
     return TM_OK;
 }
 
@@ -234,21 +256,16 @@ static tm_status strip(const struct tm_token_decoder_step *step, struct tm_view 
 }
 
 /* The first tokens, until one of them has something else in it. */
-static tm_status strip_first(const struct tm_token_decoder_step *step,
-                             const struct tm_pieces *pieces, struct tm_pieces *out)
+static tm_status strip_first(const struct tm_token_decoder_step *step, struct tm_view text,
+                             uint64_t *left, struct tm_pieces *out)
 {
     size_t unit = step->content_bytes;
-    uint64_t left = step->start;
-    for (size_t i = 0; i < tm_pieces_count(pieces); i++) {
-        struct tm_view text = tm_pieces_text(pieces, tm_pieces_at(pieces, i));
-        while (left > 0 && text.bytes >= unit && memcmp(text.data, step->content, unit) == 0) {
-            text = tm_view_of(text.data + unit, text.bytes - unit);
-            left--;
-        }
-        left = text.bytes > 0 ? 0 : left;
-        TM_TRY(put(out, text));
+    while (*left > 0 && text.bytes >= unit && memcmp(text.data, step->content, unit) == 0) {
+        text = tm_view_of(text.data + unit, text.bytes - unit);
+        (*left)--;
     }
-    return TM_OK;
+    *left = text.bytes > 0 ? 0 : *left;
+    return put(out, text);
 }
 
 static tm_status replace(const struct tm_token_decoder_step *step, struct tm_view text,
@@ -266,9 +283,13 @@ static tm_status replace(const struct tm_token_decoder_step *step, struct tm_vie
     return status;
 }
 
-static tm_status apply_one(const struct tm_token_decoder_step *step, struct tm_view text,
-                           bool first, struct tm_pieces *out)
+static tm_status apply_one(const struct tm_token_decoder *decoder, size_t index,
+                           struct tm_token_decoding *decoding, struct tm_view text,
+                           struct tm_pieces *out)
 {
+    const struct tm_token_decoder_step *step = &decoder->steps[index];
+    bool first = !decoding->begun[index];
+    decoding->begun[index] = true;
     switch (step->kind) {
     case TM_DECODE_BYTE_LEVEL:
         return byte_level(text, out);
@@ -281,33 +302,58 @@ static tm_status apply_one(const struct tm_token_decoder_step *step, struct tm_v
     case TM_DECODE_STRIP:
         return strip(step, text, out);
     case TM_DECODE_STRIP_FIRST:
+        return strip_first(step, text, &decoding->left[index], out);
     case TM_DECODE_FUSE:
         break;
     }
     return TM_E_INTERNAL;
 }
 
-tm_status tm_token_decoder_apply(const struct tm_token_decoder *decoder, struct tm_pieces *pieces,
-                                 struct tm_pieces *spare, struct tm_buf *out)
+bool tm_token_decoder_streams(const struct tm_token_decoder *decoder)
 {
     for (size_t i = 0; i < decoder->count; i++) {
-        const struct tm_token_decoder_step *step = &decoder->steps[i];
+        if (decoder->steps[i].kind == TM_DECODE_FUSE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void tm_token_decoder_begin(const struct tm_token_decoder *decoder,
+                            struct tm_token_decoding *decoding)
+{
+    memset(decoding, 0, sizeof *decoding);
+    for (size_t i = 0; i < decoder->count; i++) {
+        decoding->left[i] = decoder->steps[i].start;
+    }
+}
+
+tm_status tm_token_decoder_next(const struct tm_token_decoder *decoder,
+                                struct tm_token_decoding *decoding, struct tm_pieces *pieces,
+                                struct tm_pieces *spare, struct tm_buf *out)
+{
+    for (size_t i = 0; i < decoder->count; i++) {
         tm_pieces_clear(spare);
         size_t count = tm_pieces_count(pieces);
-        if (step->kind == TM_DECODE_FUSE) {
+        if (decoder->steps[i].kind == TM_DECODE_FUSE) {
             TM_TRY(put(spare, tm_buf_view(&pieces->text)));
-            count = 0;
-        } else if (step->kind == TM_DECODE_STRIP_FIRST) {
-            TM_TRY(strip_first(step, pieces, spare));
             count = 0;
         }
         for (size_t j = 0; j < count; j++) {
             struct tm_view text = tm_pieces_text(pieces, tm_pieces_at(pieces, j));
-            TM_TRY(apply_one(step, text, j == 0, spare));
+            TM_TRY(apply_one(decoder, i, decoding, text, spare));
         }
         struct tm_pieces swap = *pieces;
         *pieces = *spare;
         *spare = swap;
     }
     return tm_buf_put(out, pieces->text.data, pieces->text.bytes);
+}
+
+tm_status tm_token_decoder_apply(const struct tm_token_decoder *decoder, struct tm_pieces *pieces,
+                                 struct tm_pieces *spare, struct tm_buf *out)
+{
+    struct tm_token_decoding decoding;
+    tm_token_decoder_begin(decoder, &decoding);
+    return tm_token_decoder_next(decoder, &decoding, pieces, spare, out);
 }

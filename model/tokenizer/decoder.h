@@ -49,4 +49,17 @@ tm_status tm_token_decoder_byte_level(struct tm_token_decoder *decoder,
 tm_status tm_token_decoder_apply(const struct tm_token_decoder *decoder, struct tm_pieces *pieces,
                                  struct tm_pieces *spare, struct tm_buf *out) TM_MUST_USE;
 
+/* The same, some tokens at a time: what all calls append together is what one would. */
+struct tm_token_decoding {
+    bool begun[TM_DECODER_STEPS_MAX];    /* METASPACE: there was a token before */
+    uint64_t left[TM_DECODER_STEPS_MAX]; /* STRIP_FIRST: how many may still come */
+};
+/* Whether that is so: not where a step looks at the text of all tokens at once (FUSE). */
+bool tm_token_decoder_streams(const struct tm_token_decoder *decoder);
+void tm_token_decoder_begin(const struct tm_token_decoder *decoder,
+                            struct tm_token_decoding *decoding);
+tm_status tm_token_decoder_next(const struct tm_token_decoder *decoder,
+                                struct tm_token_decoding *decoding, struct tm_pieces *pieces,
+                                struct tm_pieces *spare, struct tm_buf *out) TM_MUST_USE;
+
 #endif

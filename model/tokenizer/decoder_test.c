@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/tokenizer/decoder.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -31,6 +32,17 @@ static void expect(const struct tm_token_decoder *decoder, const char *const *to
     ck_assert_int_eq(tm_token_decoder_apply(decoder, &pieces, &spare, &out), TM_OK);
     ck_assert_msg(tm_view_eq_str(tm_buf_view(&out), wanted), "%.*s instead of %s", (int)out.bytes,
                   (const char *)out.data, wanted);
+    struct tm_token_decoding decoding;
+    tm_token_decoder_begin(decoder, &decoding);
+    tm_buf_clear(&out);
+    for (size_t i = 0; tokens[i] != NULL; i++) {
+        tm_pieces_clear(&pieces);
+        ck_assert_int_eq(tm_pieces_add(&pieces, tm_view_str(tokens[i]), TM_NO_TOKEN, false), TM_OK);
+        ck_assert_int_eq(tm_token_decoder_next(decoder, &decoding, &pieces, &spare, &out), TM_OK);
+    }
+    ck_assert_msg(!tm_token_decoder_streams(decoder) || tm_view_eq_str(tm_buf_view(&out), wanted),
+                  "%.*s instead of %s, token by token", (int)out.bytes, (const char *)out.data,
+                  wanted);
     tm_pieces_deinit(&pieces);
     tm_pieces_deinit(&spare);
     tm_buf_deinit(&out);
@@ -67,6 +79,31 @@ START_TEST(tokens_become_text)
         tm_token_decoder_init(&decoder);
         ck_assert_int_eq(parse(&decoder, cases[i].json, &err), TM_OK);
         expect(&decoder, cases[i].tokens, cases[i].out);
+        tm_token_decoder_deinit(&decoder);
+    }
+}
+END_TEST
+
+START_TEST(what_goes_token_by_token)
+{
+    static const struct {
+        const char *steps;
+        bool streams;
+    } lists[] = {
+        {"{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}", true},
+        {"{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}", true},
+        {"{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":1}",
+         false},
+        {"{\"type\":\"Fuse\"},{\"type\":\"ByteLevel\"}", false},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct tm_token_decoder decoder;
+        struct tm_err err;
+        char json[512];
+        snprintf(json, sizeof json, "{\"type\":\"Sequence\",\"decoders\":[%s]}", lists[i].steps);
+        tm_token_decoder_init(&decoder);
+        ck_assert_int_eq(parse(&decoder, json, &err), TM_OK);
+        ck_assert_msg(tm_token_decoder_streams(&decoder) == lists[i].streams, "%s", json);
         tm_token_decoder_deinit(&decoder);
     }
 }
@@ -118,6 +155,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("decoder");
     TCase *tc = tcase_create("decoder");
     tcase_add_test(tc, tokens_become_text);
+    tcase_add_test(tc, what_goes_token_by_token);
     tcase_add_test(tc, sentencepieces_way);
     tcase_add_test(tc, bad_steps_are_named);
     suite_add_tcase(suite, tc);

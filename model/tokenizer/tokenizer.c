@@ -260,7 +260,7 @@ tm_status tm_tokenizer_encode(struct tm_tokenizer *t, struct tm_view text, unsig
 
 /* ---- decoding ---- */
 
-static tm_status put_token(struct tm_tokenizer *t, uint32_t id, unsigned flags)
+tm_status tm_tokenizer_put_token(struct tm_tokenizer *t, uint32_t id, unsigned flags)
 {
     const struct tm_added_token *token = tm_added_find(&t->added, id);
     struct tm_view text;
@@ -281,27 +281,33 @@ static tm_status put_token(struct tm_tokenizer *t, uint32_t id, unsigned flags)
     return tm_pieces_add(&t->pieces, text, TM_NO_TOKEN, false);
 }
 
+tm_status tm_tokenizer_fail_token(const struct tm_tokenizer *t, size_t index, uint32_t id,
+                                  tm_status status, struct tm_err *err)
+{
+    static const char what[] = "cannot turn tokens into text";
+    if (status == TM_E_MALFORMED) {
+        return tm_err_set(err, status, NULL, what, NULL,
+                          "token %zu has the id %u, and there are %u", index, id,
+                          tm_tokenizer_count(t));
+    }
+    return tm_err_set(err, status, NULL, what, NULL, "%s", tm_status_text(status));
+}
+
 tm_status tm_tokenizer_decode(struct tm_tokenizer *t, const uint32_t *ids, size_t count,
                               unsigned flags, struct tm_buf *out, struct tm_err *err)
 {
-    static const char what[] = "cannot turn tokens into text";
     size_t before = out->bytes;
     tm_pieces_clear(&t->pieces);
     for (size_t i = 0; i < count; i++) {
-        tm_status status = put_token(t, ids[i], flags);
-        if (status == TM_E_MALFORMED) {
-            return tm_err_set(err, status, NULL, what, NULL,
-                              "token %zu has the id %u, and there are %u", i, ids[i],
-                              tm_tokenizer_count(t));
-        }
+        tm_status status = tm_tokenizer_put_token(t, ids[i], flags);
         if (status != TM_OK) {
-            return tm_err_set(err, status, NULL, what, NULL, "%s", tm_status_text(status));
+            return tm_tokenizer_fail_token(t, i, ids[i], status, err);
         }
     }
     tm_status status = tm_token_decoder_apply(&t->decoder, &t->pieces, &t->spare, out);
     if (status != TM_OK) {
         out->bytes = before;
-        return tm_err_set(err, status, NULL, what, NULL, "%s", tm_status_text(status));
+        return tm_tokenizer_fail_token(t, 0, 0, status, err);
     }
     return TM_OK;
 }

@@ -48,6 +48,12 @@ void tm_tokenizer_add_end(struct tm_tokenizer *tokenizer, uint32_t id);
 /* Takes the place of an earlier one. TM_E_MALFORMED when it is too long. */
 tm_status tm_tokenizer_set_chat_template(struct tm_tokenizer *tokenizer, struct tm_view text,
                                          struct tm_err *err) TM_MUST_USE;
+/* Appends the text of an id to tokenizer->pieces. TM_E_MALFORMED: there is no such id. */
+tm_status tm_tokenizer_put_token(struct tm_tokenizer *tokenizer, uint32_t id,
+                                 unsigned flags) TM_MUST_USE;
+/* The error of what failed at token `index` of a text. */
+tm_status tm_tokenizer_fail_token(const struct tm_tokenizer *tokenizer, size_t index, uint32_t id,
+                                  tm_status status, struct tm_err *err) TM_MUST_USE;
 /* Once everything is in: builds what is derived. Puts `path` before the error. */
 tm_status tm_tokenizer_seal(struct tm_tokenizer *tokenizer, struct tm_err *err) TM_MUST_USE;
 /* Ends a reader: hands the tokenizer out, or destroys it and completes the error with `path`. */

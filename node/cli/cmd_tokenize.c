@@ -6,11 +6,13 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "model/tokenizer/token_stream.h"
 #include "model/where.h"
 #include "node/cli/cli.h"
 #include "node/common/tokenizer_of.h"
 
 #define INPUT_BYTES_MAX ((size_t)1 << 28)
+#define WRITE_BYTES ((size_t)1 << 16)
 #define IDS_BYTES_MAX ((size_t)1 << 30)
 
 struct work {
@@ -151,13 +153,29 @@ static tm_status encode_lines(struct work *w, struct tm_err *err)
     return TM_OK;
 }
 
-static tm_status decode(struct work *w, struct tm_err *err)
+/* Token by token, so that the text is written as it comes. */
+static tm_status decode_stream(struct work *w, struct tm_token_stream *stream, struct tm_err *err)
 {
-    TM_TRY(parse_ids(w, err));
     size_t count;
     const uint32_t *ids = ids_of(w, &count);
+    for (size_t i = 0; i < count; i++) {
+        TM_TRY(tm_token_stream_put(stream, ids[i], &w->text, err));
+        if (!w->json && w->text.bytes >= WRITE_BYTES) {
+            TM_TRY(put_out(tm_buf_view(&w->text), err));
+            tm_buf_clear(&w->text);
+        }
+    }
+    return tm_token_stream_end(stream, &w->text, err);
+}
+
+static tm_status decode(struct work *w, struct tm_err *err)
+{
+    struct tm_token_stream *stream = NULL;
     unsigned flags = w->special ? 0 : TM_DETOKENIZE_SKIP_SPECIALS;
-    tm_status status = tm_tokenizer_decode(w->tokenizer, ids, count, flags, &w->text, err);
+    TM_TRY(parse_ids(w, err));
+    TM_TRY(tm_token_stream_new(w->tokenizer, flags, &stream));
+    tm_status status = decode_stream(w, stream, err);
+    tm_token_stream_destroy(&stream);
     if (status != TM_OK) {
         tm_err_prefix(err, w->name);
         return status;

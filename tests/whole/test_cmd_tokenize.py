@@ -84,6 +84,8 @@ class Tokenize(Contract, Whole):
         self.refused(4, ["byte 2", "'x\\x1b'", "decimal"], "tokenize", self.json,
                      self.put("ids", "4 x\x1b"), "--decode")
         self.refused(4, ["token 1", "999"], "tokenize", self.json, self.put("ids", "4 999"), "-d")
+        many = self.put("ids", "4 " * 100000)
+        self.assertEqual(self.ok("tokenize", self.json, many, "-d").out, "ab" * 100000)
         self.refused(4, ["is none"], "tokenize", self.json, self.put("ids", "4294967296"), "-d")
         self.refused(2, ["--lines"], "tokenize", self.json, self.text, "--lines", "--decode")
         broken = self.put("b/tokenizer.json", '{"model": {"type": "WordPiece", "vocab": {}}}')
