@@ -224,50 +224,104 @@ static size_t skip_spaces(struct tm_view text, size_t end)
     return end;
 }
 
+/* ---- parts that come from strangers ---- */
+
+/* The first span that ends behind `at`: its index. */
+static size_t span_after(const struct tm_text_spans *plain, size_t at)
+{
+    size_t low = 0, high = plain->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (plain->spans[middle].to <= at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Where the part of the text ends that has no byte of a span: `at` itself when it lies in one. */
+static size_t trusted_end(const struct tm_text_spans *plain, size_t at, size_t end)
+{
+    size_t next = span_after(plain, at);
+    if (next == plain->count || plain->spans[next].from >= end) {
+        return end;
+    }
+    return plain->spans[next].from < at ? at : plain->spans[next].from;
+}
+
+/* ---- cutting ---- */
+
 /* What the text between tokens becomes. */
 typedef tm_status put_text(void *context, struct tm_view text, bool at_start);
 
-static tm_status cut(const struct tm_added *added, const struct tm_trie *trie, struct tm_view text,
-                     bool specials, bool at_start, struct tm_pieces *out, put_text *put,
-                     void *context)
+struct cutting {
+    const struct tm_added *added;
+    const struct tm_trie *trie;
+    bool specials, at_start;
+    const struct tm_text_spans *plain;
+    struct tm_pieces *out;
+    put_text *put;
+    void *context;
+};
+
+/* The token at `at`, or none: *end is behind it. Special tokens lie before `trusted` as a whole. */
+static const struct tm_added_token *find(const struct cutting *c, struct tm_view text, size_t at,
+                                         size_t *end)
+{
+    const struct tm_added_token *token = NULL;
+    size_t trusted = c->specials ? trusted_end(c->plain, at, text.bytes) : at;
+    size_t length = match_at(c->added, c->trie, text, at, &token);
+    if (length > 0 && token->special && at < trusted && at + length > trusted) {
+        /* Perhaps a shorter one: what a stranger writes behind it must not undo it. */
+        length = match_at(c->added, c->trie, tm_view_of(text.data, trusted), at, &token);
+    }
+    *end = at + (length > 0 ? length : 1);
+    if (length == 0 || (token->single_word && !stands_alone(text, at, *end))) {
+        return NULL;
+    }
+    if (token->special && *end > trusted) {
+        /* Nothing that begins behind it may be hidden by it. */
+        *end = c->plain->count > 0 ? at + 1 : *end;
+        return NULL;
+    }
+    return token;
+}
+
+static tm_status cut(const struct cutting *c, struct tm_view text)
 {
     size_t done = 0;
     for (size_t at = 0; at < text.bytes;) {
-        const struct tm_added_token *token = NULL;
-        size_t length = match_at(added, trie, text, at, &token);
-        if (length == 0) {
-            at++;
-            continue;
-        }
-        size_t start = at, end = at + length;
+        size_t start = at, end;
+        const struct tm_added_token *token = find(c, text, at, &end);
         at = end;
-        if ((token->special && !specials) ||
-            (token->single_word && !stands_alone(text, start, end)) || start < done) {
+        if (token == NULL || start < done) {
             continue;
         }
         start = token->lstrip ? skip_spaces_back(text, start, done) : start;
         end = token->rstrip ? skip_spaces(text, end) : end;
         struct tm_view between = tm_view_of(text.data + done, start - done);
-        TM_TRY(put(context, between, at_start && done == 0));
-        TM_TRY(tm_pieces_add(out, tm_view_of(text.data + start, end - start), token->id,
-                             at_start && start == 0));
+        TM_TRY(c->put(c->context, between, c->at_start && done == 0));
+        TM_TRY(tm_pieces_add(c->out, tm_view_of(text.data + start, end - start), token->id,
+                             c->at_start && start == 0));
         done = end;
     }
-    return put(context, tm_view_of(text.data + done, text.bytes - done), at_start && done == 0);
+    return c->put(c->context, tm_view_of(text.data + done, text.bytes - done),
+                  c->at_start && done == 0);
 }
 
 struct stage {
-    const struct tm_added *added;
     const struct tm_normals *normals;
-    bool specials;
-    struct tm_pieces *out;
+    const uint8_t *text; /* the whole raw one */
+    struct cutting raw, normalized;
     struct tm_buf normal, spare;
 };
 
 static tm_status put_plain(void *context, struct tm_view text, bool at_start)
 {
     struct stage *stage = context;
-    return tm_pieces_add(stage->out, text, TM_NO_TOKEN, at_start);
+    return tm_pieces_add(stage->raw.out, text, TM_NO_TOKEN, at_start);
 }
 
 /* Raw text: normalised, and searched for the tokens of normalised text. */
@@ -277,18 +331,35 @@ static tm_status put_raw(void *context, struct tm_view text, bool at_start)
     if (text.bytes == 0) {
         return TM_OK;
     }
+    size_t from = (size_t)(text.data - stage->text), to = from + text.bytes;
+    stage->normalized.at_start = at_start;
+    stage->normalized.specials =
+        stage->raw.specials && trusted_end(stage->raw.plain, from, to) == to;
     TM_TRY(tm_normals_apply(stage->normals, text, &stage->normal, &stage->spare));
-    return cut(stage->added, &stage->added->normalized, tm_buf_view(&stage->normal),
-               stage->specials, at_start, stage->out, put_plain, stage);
+    return cut(&stage->normalized, tm_buf_view(&stage->normal));
 }
 
 tm_status tm_added_cut(const struct tm_added *added, const struct tm_normals *normals,
-                       struct tm_view text, bool specials, struct tm_pieces *out)
+                       struct tm_view text, bool specials, const struct tm_text_spans *plain,
+                       struct tm_pieces *out)
 {
-    struct stage stage = {.added = added, .normals = normals, .specials = specials, .out = out};
+    static const struct tm_text_spans none = {NULL, 0};
+    struct stage stage = {.normals = normals, .text = text.data};
+    stage.raw = (struct cutting){.added = added,
+                                 .trie = &added->raw,
+                                 .specials = specials,
+                                 .at_start = true,
+                                 .plain = plain,
+                                 .out = out,
+                                 .put = put_raw,
+                                 .context = &stage};
+    stage.normalized = stage.raw;
+    stage.normalized.trie = &added->normalized;
+    stage.normalized.plain = &none;
+    stage.normalized.put = put_plain;
     tm_buf_init(&stage.normal, TM_PIECES_TEXT_MAX);
     tm_buf_init(&stage.spare, TM_PIECES_TEXT_MAX);
-    tm_status status = cut(added, &added->raw, text, specials, true, out, put_raw, &stage);
+    tm_status status = cut(&stage.raw, text);
     tm_buf_deinit(&stage.normal);
     tm_buf_deinit(&stage.spare);
     return status;

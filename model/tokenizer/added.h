@@ -6,6 +6,7 @@
 
 #include "model/tokenizer/normalize.h"
 #include "model/tokenizer/pieces.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/trie.h"
 
 #define TM_ADDED_MAX 65536
@@ -43,8 +44,11 @@ tm_status tm_added_put(struct tm_added *added, struct tm_added_token token,
 /* Builds the trees, once all tokens are there. */
 tm_status tm_added_seal(struct tm_added *added, const struct tm_normals *normals) TM_MUST_USE;
 /* Cuts valid UTF-8 into tokens and normalised text, appended to *out. specials: special tokens in
- * the text are recognised; otherwise they are ordinary text. */
+ * the text are recognised; otherwise they are ordinary text, as always in the spans of `plain`.
+ * Special tokens of the normalised text are ordinary between two other tokens as soon as there is a
+ * span. */
 tm_status tm_added_cut(const struct tm_added *added, const struct tm_normals *normals,
-                       struct tm_view text, bool specials, struct tm_pieces *out) TM_MUST_USE;
+                       struct tm_view text, bool specials, const struct tm_text_spans *plain,
+                       struct tm_pieces *out) TM_MUST_USE;
 
 #endif

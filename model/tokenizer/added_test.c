@@ -7,13 +7,16 @@
 #include "base/mem.h"
 #include "tests/support/suite.h"
 
+static const struct tm_text_spans none = {NULL, 0};
+
 /* What the text becomes: plain pieces as they are, tokens as {id:text}, each followed by '|'. */
-static void cut(const struct tm_added *added, const struct tm_normals *normals, const char *text,
-                bool specials, char *out)
+static void cut_mixed(const struct tm_added *added, const struct tm_normals *normals,
+                      const char *text, bool specials, const struct tm_text_spans *plain, char *out)
 {
     struct tm_pieces pieces;
     tm_pieces_init(&pieces);
-    ck_assert_int_eq(tm_added_cut(added, normals, tm_view_str(text), specials, &pieces), TM_OK);
+    ck_assert_int_eq(tm_added_cut(added, normals, tm_view_str(text), specials, plain, &pieces),
+                     TM_OK);
     *out = 0;
     for (size_t i = 0; i < tm_pieces_count(&pieces); i++) {
         const struct tm_piece *piece = tm_pieces_at(&pieces, i);
@@ -27,6 +30,12 @@ static void cut(const struct tm_added *added, const struct tm_normals *normals, 
         }
     }
     tm_pieces_deinit(&pieces);
+}
+
+static void cut(const struct tm_added *added, const struct tm_normals *normals, const char *text,
+                bool specials, char *out)
+{
+    cut_mixed(added, normals, text, specials, &none, out);
 }
 
 static const struct {
@@ -92,6 +101,51 @@ START_TEST(tokens_are_cut_out)
 }
 END_TEST
 
+/* "[" and "]" stand around what a stranger wrote; they are not in the text. */
+static const struct {
+    const char *text, *out;
+} mixed[] = {
+    {"<s>[<s>]<s>", "{10:<s>}|<s>|{10:<s>}|"},
+    {"[a<s>", "a<s>|"},
+    {"<s>[x]b", "{10:<s>}|xb|"}, /* not <s>x, but <s> all the same */
+    {"<[s>]<s>", "<s>|{10:<s>}|"},
+    {"[<]s><s>", "<s>|{10:<s>}|"},
+    {"[<s]><s>[<s>]", "<s>|{10:<s>}|<s>|"},
+    {"[][<s>]", "<s>|"},
+    {"[word] word [NOR]", "{12:word}| |{12:word}| |{14:nor}|"}, /* what is not special */
+};
+
+START_TEST(special_tokens_are_no_strangers_business)
+{
+    struct tm_added added;
+    struct tm_normals normals;
+    make(&added, &normals);
+    for (size_t i = 0; i < sizeof mixed / sizeof mixed[0]; i++) {
+        char text[64], out[256];
+        size_t bytes = 0, count = 0;
+        struct tm_text_span spans[4] = {{0, 0}};
+        for (const char *c = mixed[i].text; *c != 0; c++) {
+            if (*c == '[') {
+                spans[count].from = bytes;
+            } else if (*c == ']') {
+                spans[count++].to = bytes;
+            } else {
+                text[bytes++] = *c;
+            }
+        }
+        if (strchr(mixed[i].text, ']') == NULL) {
+            spans[count++].to = bytes;
+        }
+        text[bytes] = 0;
+        struct tm_text_spans plain = {spans, count};
+        cut_mixed(&added, &normals, text, true, &plain, out);
+        ck_assert_msg(strcmp(out, mixed[i].out) == 0, "%s becomes %s", mixed[i].text, out);
+    }
+    tm_added_deinit(&added);
+    tm_normals_deinit(&normals);
+}
+END_TEST
+
 START_TEST(memory_runs_out)
 {
     size_t live = tm_mem_live_blocks();
@@ -112,7 +166,7 @@ START_TEST(memory_runs_out)
             status = tm_added_seal(&added, &normals);
         }
         if (status == TM_OK) {
-            status = tm_added_cut(&added, &normals, tm_view_str("a<s>NOR"), true, &pieces);
+            status = tm_added_cut(&added, &normals, tm_view_str("a<s>NOR"), true, &none, &pieces);
         }
         failed = tm_mem_failed();
         tm_mem_fail_at(0);
@@ -130,6 +184,7 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("added");
     TCase *tc = tcase_create("added");
     tcase_add_test(tc, tokens_are_cut_out);
+    tcase_add_test(tc, special_tokens_are_no_strangers_business);
     tcase_add_test(tc, memory_runs_out);
     suite_add_tcase(suite, tc);
     return suite;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "model/tokenizer/repair.h"
 #include "model/tokenizer/tokenizer_parts.h"
 
 const char tm_tokenizer_what[] = "cannot read the tokenizer";
@@ -172,42 +173,6 @@ const char *tm_tokenizer_note(const struct tm_tokenizer *t)
 
 /* ---- encoding ---- */
 
-/* Bytes of the maximal subpart at text[0]: the longest start of a valid character there. */
-static size_t subpart(const uint8_t *text, size_t bytes)
-{
-    uint8_t lead = text[0], low = 0x80, high = 0xbf;
-    if (lead < 0xc2 || lead > 0xf4) {
-        return 1;
-    }
-    low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : low;
-    high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : high;
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2, good = 1;
-    while (good < length && good < bytes && text[good] >= low && text[good] <= high) {
-        good++;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return good;
-}
-
-static tm_status repair(struct tm_view text, struct tm_buf *out)
-{
-    tm_buf_clear(out);
-    for (size_t at = 0; at < text.bytes;) {
-        uint32_t code;
-        const uint8_t *rest = text.data + at;
-        size_t length = tm_utf8_decode((const char *)rest, text.bytes - at, &code);
-        if (length > 0) {
-            TM_TRY(tm_buf_put(out, rest, length));
-        } else {
-            length = subpart(rest, text.bytes - at);
-            TM_TRY(tm_buf_put_str(out, "\xef\xbf\xbd"));
-        }
-        at += length;
-    }
-    return TM_OK;
-}
-
 static tm_status encode_pieces(struct tm_tokenizer *t, struct tm_buf *ids)
 {
     for (size_t i = 0; i < tm_pieces_count(&t->pieces); i++) {
@@ -225,16 +190,17 @@ static tm_status encode_pieces(struct tm_tokenizer *t, struct tm_buf *ids)
 }
 
 static tm_status encode_all(struct tm_tokenizer *t, struct tm_view text, unsigned flags,
-                            struct tm_buf *ids)
+                            const struct tm_text_spans *plain, struct tm_buf *ids)
 {
     if (!tm_utf8_valid((const char *)text.data, text.bytes)) {
-        TM_TRY(repair(text, &t->repaired));
+        tm_buf_clear(&t->repaired);
+        TM_TRY(tm_repair_utf8(text, &t->repaired));
         text = tm_buf_view(&t->repaired);
     }
     bool frame = (flags & TM_TOKENIZE_FRAME) != 0;
     bool specials = (flags & TM_TOKENIZE_SPECIALS) != 0;
     tm_pieces_clear(&t->pieces);
-    TM_TRY(tm_added_cut(&t->added, &t->normals, text, specials, &t->pieces));
+    TM_TRY(tm_added_cut(&t->added, &t->normals, text, specials, plain, &t->pieces));
     TM_TRY(tm_presplit_apply(&t->presplit, &t->pieces, &t->spare));
     if (frame) {
         TM_TRY(tm_buf_put(ids, t->before, t->before_count * sizeof t->before[0]));
@@ -246,8 +212,17 @@ static tm_status encode_all(struct tm_tokenizer *t, struct tm_view text, unsigne
 tm_status tm_tokenizer_encode(struct tm_tokenizer *t, struct tm_view text, unsigned flags,
                               struct tm_buf *ids, struct tm_err *err)
 {
+    const struct tm_text_spans none = {NULL, 0};
+    return tm_tokenizer_encode_mixed(t, text, flags, &none, ids, err);
+}
+
+tm_status tm_tokenizer_encode_mixed(struct tm_tokenizer *t, struct tm_view text, unsigned flags,
+                                    const struct tm_text_spans *plain, struct tm_buf *ids,
+                                    struct tm_err *err)
+{
     size_t before = ids->bytes;
-    tm_status status = encode_all(t, text, flags, ids);
+    TM_ASSERT(plain->count == 0 || tm_utf8_valid((const char *)text.data, text.bytes));
+    tm_status status = encode_all(t, text, flags, plain, ids);
     if (status != TM_OK) {
         ids->bytes = before;
         tm_err_set(err, status, NULL, "cannot tokenize the text", NULL, "%s",

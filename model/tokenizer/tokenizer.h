@@ -57,6 +57,23 @@ const char *tm_tokenizer_note(const struct tm_tokenizer *tokenizer);
 tm_status tm_tokenizer_encode(struct tm_tokenizer *tokenizer, struct tm_view text, unsigned flags,
                               struct tm_buf *ids, struct tm_err *err) TM_MUST_USE;
 
+/* Parts of a text by their first byte and the one behind their last, ascending and disjoint. */
+struct tm_text_span {
+    size_t from, to;
+};
+struct tm_text_spans {
+    const struct tm_text_span *spans;
+    size_t count;
+};
+
+/* The same for a text of which some parts come from strangers: no special token is recognised that
+ * has a byte in `plain`, whatever is written there. For the rest it is one text: what is no special
+ * token is joined across the borders of the spans as always. The text is valid UTF-8 when there are
+ * spans (model/tokenizer/repair.h). */
+tm_status tm_tokenizer_encode_mixed(struct tm_tokenizer *tokenizer, struct tm_view text,
+                                    unsigned flags, const struct tm_text_spans *plain,
+                                    struct tm_buf *ids, struct tm_err *err) TM_MUST_USE;
+
 #define TM_DETOKENIZE_SKIP_SPECIALS 1u
 
 /* Appends the bytes that the ids stand for. TM_E_MALFORMED names an id that does not exist. */

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
 #include "base/num.h"
+#include "model/tokenizer/chat.h"
 #include "model/tokenizer/token_stream.h"
 #include "model/where.h"
 #include "node/cli/cli.h"
@@ -16,9 +19,10 @@
 #define IDS_BYTES_MAX ((size_t)1 << 30)
 
 struct work {
+    const char *model;
     const char *name; /* of the input, for errors */
     struct tm_tokenizer *tokenizer;
-    bool decode, lines, json, special;
+    bool decode, lines, chat, json, special;
     struct tm_buf input, ids, text;
 };
 
@@ -183,15 +187,76 @@ static tm_status decode(struct work *w, struct tm_err *err)
     return w->json ? print_json(w, err) : put_out(tm_buf_view(&w->text), err);
 }
 
-static tm_status run_work(struct work *w, const char *model, bool from_stdin, struct tm_err *err)
+/* ---- conversations ---- */
+
+static tm_status read_messages(const struct tm_json *root, struct tm_chat_message *out,
+                               const char *name, struct tm_err *err)
 {
-    TM_TRY(tm_tokenizer_of(model, &w->tokenizer, err));
+    for (size_t i = 0; i < tm_json_count(root); i++) {
+        const struct tm_json *message = tm_json_at(root, i);
+        if (!tm_json_str(tm_json_get(message, "role"), &out[i].role) ||
+            !tm_json_str(tm_json_get(message, "content"), &out[i].content)) {
+            return tm_err_set(err, TM_E_MALFORMED, name, "cannot read the conversation",
+                              "each is {\"role\": \"user\", \"content\": \"...\"}",
+                              "message %zu has no role or no content", i);
+        }
+    }
+    return TM_OK;
+}
+
+static tm_status encode_messages(struct work *w, const struct tm_json *root, struct tm_err *err)
+{
+    struct tm_chat chat;
+    struct tm_view template;
+    size_t count = tm_json_count(root);
+    if (tm_json_kind(root) != TM_JSON_ARRAY || count > TM_CHAT_MESSAGES_MAX) {
+        return tm_err_set(err, TM_E_MALFORMED, w->name, "cannot read the conversation",
+                          "give [{\"role\": \"user\", \"content\": \"...\"}]",
+                          "it is no list of at most %d messages", TM_CHAT_MESSAGES_MAX);
+    }
+    if (!tm_tokenizer_chat_template(w->tokenizer, &template)) {
+        return tm_err_set(err, TM_E_NOT_FOUND, w->model, "cannot render the conversation",
+                          "give the prompt as plain text", "the model has no chat template");
+    }
+    TM_TRY(tm_chat_recognise(template, &chat, err));
+    struct tm_chat_message *messages = tm_calloc(count + 1, sizeof *messages);
+    if (messages == NULL) {
+        return tm_err_set(err, TM_E_NOMEM, w->name, "cannot read the conversation", NULL,
+                          "out of memory");
+    }
+    struct tm_chat_options options = {.messages = messages, .count = count, .reply = true};
+    tm_status status = read_messages(root, messages, w->name, err);
+    if (status == TM_OK) {
+        status = tm_chat_encode(&chat, w->tokenizer, &options, &w->ids, err);
+    }
+    tm_free(messages);
+    return status;
+}
+
+static tm_status encode_chat(struct work *w, struct tm_err *err)
+{
+    struct tm_json_doc *doc = NULL;
+    TM_TRY(tm_json_parse(tm_buf_view(&w->input), w->name, &doc, err));
+    tm_status status = encode_messages(w, tm_json_root(doc), err);
+    tm_json_free(&doc);
+    if (status != TM_OK) {
+        if (err->where[0] == 0) {
+            tm_err_prefix(err, status == TM_E_INCOMPATIBLE ? w->model : w->name);
+        }
+        return status;
+    }
+    return w->json ? print_json(w, err) : print_ids(w, err);
+}
+
+static tm_status run_work(struct work *w, bool from_stdin, struct tm_err *err)
+{
+    TM_TRY(tm_tokenizer_of(w->model, &w->tokenizer, err));
     TM_TRY(from_stdin ? read_stdin(&w->input, err) : tm_file_read(w->name, &w->input, err));
     if (w->decode) {
         return decode(w, err);
     }
-    if (w->lines) {
-        return encode_lines(w, err);
+    if (w->lines || w->chat) {
+        return w->lines ? encode_lines(w, err) : encode_chat(w, err);
     }
     TM_TRY(encode(w, tm_buf_view(&w->input), err));
     return w->json ? print_json(w, err) : print_ids(w, err);
@@ -202,19 +267,23 @@ static tm_status run_tokenize(const struct tm_command *command, const struct tm_
 {
     const char *file = parsed->argument_count > 1 ? parsed->arguments[1] : "-";
     bool from_stdin = strcmp(file, "-") == 0;
-    struct work w = {.name = from_stdin ? "standard input" : file,
+    struct work w = {.model = parsed->arguments[0],
+                     .name = from_stdin ? "standard input" : file,
                      .decode = tm_opt_flag(command, parsed, "decode"),
                      .lines = tm_opt_flag(command, parsed, "lines"),
+                     .chat = tm_opt_flag(command, parsed, "chat"),
                      .special = !tm_opt_flag(command, parsed, "no-special"),
                      .json = parsed->json};
-    if (w.lines && (w.decode || w.json)) {
-        return tm_err_set(err, TM_E_USAGE, "--lines", "cannot be used here", NULL,
-                          "it goes with neither --decode nor --json");
+    if ((w.lines && (w.decode || w.json)) || (w.chat && (w.decode || w.lines || !w.special))) {
+        const char *option = w.chat ? "--chat" : "--lines";
+        return tm_err_set(err, TM_E_USAGE, option, "cannot be used here", NULL, "it goes with %s",
+                          w.chat ? "none of --decode, --lines and --no-special"
+                                 : "neither --decode nor --json");
     }
     tm_buf_init(&w.input, INPUT_BYTES_MAX);
     tm_buf_init(&w.ids, IDS_BYTES_MAX);
     tm_buf_init(&w.text, IDS_BYTES_MAX);
-    tm_status status = run_work(&w, parsed->arguments[0], from_stdin, err);
+    tm_status status = run_work(&w, from_stdin, err);
     const char *note = w.tokenizer != NULL ? tm_tokenizer_note(w.tokenizer) : NULL;
     if (status == TM_OK && note != NULL && !w.json) {
         char warning[256];
@@ -232,6 +301,7 @@ static tm_status run_tokenize(const struct tm_command *command, const struct tm_
 static const struct tm_option options[] = {
     {"decode", 'd', TM_OPT_FLAG, NULL, NULL, NULL, "from ids to text"},
     {"lines", 'l', TM_OPT_FLAG, NULL, NULL, NULL, "each line is a text of its own"},
+    {"chat", 0, TM_OPT_FLAG, NULL, NULL, NULL, "a conversation, by the model's template"},
     {"no-special", 0, TM_OPT_FLAG, NULL, NULL, NULL, "no BOS and the like (see above)"},
     {0},
 };
@@ -245,7 +315,10 @@ const struct tm_command tm_cmd_tokenize = {
     "or\n"
     "tokenizer.model itself. Bytes that are no UTF-8 are read as U+FFFD, as Python's\n"
     "errors=\"replace\" does. With --no-special no tokens are put around the text and those in it\n"
-    "(\"<|im_end|>\") are plain text; --decode then leaves them out.",
+    "(\"<|im_end|>\") are plain text; --decode then leaves them out.\n\n"
+    "With --chat the input is JSON: [{\"role\": \"user\", \"content\": \"Hello\"}]. What the "
+    "messages\n"
+    "say never becomes a special token.",
     "  tmill tokenize model.gguf prompt.txt\n"
     "  echo 'Hello' | tmill tokenize model.tmpk | tmill tokenize model.tmpk --decode",
     options,

@@ -59,3 +59,11 @@ foreach(name tokenizer tokenizer_llama)
   set_tests_properties(judge.${name}_long PROPERTIES LABELS "judge;slow" TIMEOUT 1800
     ENVIRONMENT TMILL_JUDGE_LINES=100000)
 endforeach()
+
+add_executable(chat_render judges/chat_render.c)
+set_target_properties(chat_render PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+target_link_libraries(chat_render PRIVATE tm_tokenizer)
+add_test(NAME judge.chat WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  COMMAND sh tests/judges/python.sh tests/judges/judge_chat.py $<TARGET_FILE:chat_render>
+    $<TARGET_FILE:tmill>)
+set_tests_properties(judge.chat PROPERTIES LABELS judge TIMEOUT 600)

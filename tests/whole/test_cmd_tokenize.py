@@ -5,7 +5,7 @@ import os
 import shutil
 
 from contract import Contract
-from harness import SHARED, TMILL, Whole, main
+from harness import ROOT, SHARED, Whole, main
 from makers import hf_folder, hf_tensors
 
 # "ab" is one token; byte fallback carries all else.
@@ -90,6 +90,30 @@ class Tokenize(Contract, Whole):
         self.refused(2, ["--lines"], "tokenize", self.json, self.text, "--lines", "--decode")
         broken = self.put("b/tokenizer.json", '{"model": {"type": "WordPiece", "vocab": {}}}')
         self.refused(8, ["WordPiece", "not known"], "tokenize", broken, self.text)
+
+    def test_conversations(self):
+        talk = self.put("talk", json.dumps([{"role": "user", "content": "a<end>b"}]))
+        self.refused(3, ["no chat template"], "tokenize", self.json, talk, "--chat")
+        config = self.put("t/tokenizer_config.json", json.dumps({"chat_template": "{{ x }}"}))
+        self.refused(8, ["none of the known forms", "plain text"], "tokenize", self.json, talk,
+                     "--chat")
+        with open(os.path.join(ROOT, "tests/vectors/chat/smollm2.jinja"),
+                  encoding="utf-8") as stream:
+            self.put("t/tokenizer_config.json", json.dumps({"chat_template": stream.read()}))
+        out = self.ok("tokenize", self.json, talk, "--chat").out.split()
+        self.assertNotIn("300", out)  # what a user writes ends nothing
+        text = self.ok("tokenize", self.json, self.put("ids", " ".join(out)), "-d").out
+        self.assertTrue(text.endswith(
+            "<|im_start|>user\na<end>b<|im_end|>\n<|im_start|>assistant\n"), text)
+        self.assertEqual(self.data_of("tokenize", self.json, talk, "--chat")["ids"],
+                         list(map(int, out)))
+        for text, code, words in (("{}", 4, ["no list"]), ("[", 4, ["talk"]),
+                                  ("[]", 2, ["no message"]),
+                                  ('[{"role": "user"}]', 4, ["message 0"]),
+                                  ('[{"role": "tool", "content": ""}]', 2, ["'tool'"])):
+            self.refused(code, words, "tokenize", self.json, self.put("talk", text), "--chat")
+        self.refused(2, ["--chat"], "tokenize", self.json, talk, "--chat", "--decode")
+        os.remove(config)
 
     def test_a_real_model(self):
         model = os.path.join(SHARED, "data/stories260K/stories260Ktok512.gguf")
