@@ -15,6 +15,7 @@ INCLUDE_TABLE = {
     "crypto": {"may": ["base/*", "crypto/*"]},
     "model": {"may": ["base/*", "crypto/*", "model/*"]},
     "model/tokenizer": {"may": ["base/*", "crypto/*", "model/*", "model/tokenizer/*"]},
+    "model/pass": {"may": ["base/*", "crypto/*", "model/*", "model/pass/*"]},
     "stages": {"may": ["base/*", "crypto/digest.h", "model/convert.h",
                        "model/tensor.h", "stages/*"]},
     "package": {"may": ["base/*", "crypto/*", "package/*"]},
