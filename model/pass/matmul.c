@@ -4,7 +4,6 @@
 #include <omp.h>
 
 #include "base/mem.h"
-#include "base/num.h"
 #include "model/pass/dot.h"
 
 /* Rows that a thread takes at a time: for one vector enough to be worth the asking, for many so few
@@ -21,18 +20,25 @@ struct tm_team {
     float *panels;
 };
 
+size_t tm_team_wanted(size_t threads)
+{
+    return threads > 0 ? threads : (size_t)omp_get_max_threads();
+}
+
+uint64_t tm_team_bytes(uint32_t cols_max, size_t threads)
+{
+    return (uint64_t)tm_team_wanted(threads) * ROWS_MANY * cols_max * sizeof(float);
+}
+
 tm_status tm_team_new(uint32_t cols_max, size_t threads, struct tm_team **out)
 {
     struct tm_team *team = tm_calloc(1, sizeof *team);
     if (team == NULL) {
         return TM_E_NOMEM;
     }
-    team->threads = threads > 0 ? threads : (size_t)omp_get_max_threads();
+    team->threads = tm_team_wanted(threads);
     team->panel_floats = (size_t)ROWS_MANY * cols_max;
-    uint64_t bytes;
-    if (tm_mul_u64(team->threads, team->panel_floats * sizeof *team->panels, &bytes)) {
-        team->panels = tm_alloc_aligned(64, bytes);
-    }
+    team->panels = tm_alloc_aligned(64, tm_team_bytes(cols_max, threads));
     if (team->panels == NULL) {
         tm_team_destroy(&team);
         return TM_E_NOMEM;

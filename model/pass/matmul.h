@@ -24,6 +24,9 @@ struct tm_team;
 /* For matrices of at most cols_max columns; threads 0: one for each core that we may use. Errors:
  * TM_E_NOMEM. */
 tm_status tm_team_new(uint32_t cols_max, size_t threads, struct tm_team **out) TM_MUST_USE;
+/* The threads of such a team, and the bytes it takes. */
+size_t tm_team_wanted(size_t threads);
+uint64_t tm_team_bytes(uint32_t cols_max, size_t threads);
 void tm_team_destroy(struct tm_team **team);
 size_t tm_team_threads(const struct tm_team *team);
 /* work(context, index, thread) for every index below count, thread below tm_team_threads. */
