@@ -364,6 +364,11 @@ void tm_pass_rewind(struct tm_pass *pass, uint32_t position)
     pass->last_count = 0;
 }
 
+const struct tm_team *tm_pass_team(const struct tm_pass *pass)
+{
+    return pass->team;
+}
+
 uint32_t tm_pass_vocab(const struct tm_pass *pass)
 {
     return pass->weights->arch.vocab;

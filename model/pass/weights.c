@@ -346,23 +346,18 @@ tm_status tm_weights_arch(const struct tm_weights_source *source, struct tm_arch
 {
     struct tm_buf text;
     tm_buf_init(&text, 256u << 20);
-    struct tm_err none = {0};
-    tm_status status = source->attachment(source->context, "gguf-metadata", &text, &none);
+    tm_status status = source->attachment(source->context, "gguf-metadata", &text, err);
     if (status == TM_OK) {
         status = tm_arch_from_gguf(tm_buf_view(&text), source->path, out, err);
-    } else if (status == TM_E_NOT_FOUND) {
-        status = source->attachment(source->context, "config.json", &text, &none);
+    } else if (status == TM_E_NOTHING) {
+        status = source->attachment(source->context, "config.json", &text, err);
         if (status == TM_OK) {
             status = tm_arch_from_config(tm_buf_view(&text), source->path, out, err);
-        } else if (status == TM_E_NOT_FOUND) {
+        } else if (status == TM_E_NOTHING) {
             status = tm_err_set(err, TM_E_INCOMPATIBLE, source->path, what_failed,
                                 "give the folder that has the model's config.json, or a GGUF file",
                                 "there is no configuration with the weights");
-        } else if (err != NULL) {
-            *err = none;
         }
-    } else if (err != NULL) {
-        *err = none;
     }
     tm_buf_deinit(&text);
     return status;

@@ -21,16 +21,16 @@ static tm_status read_attachment(void *context, const char *name, struct tm_buf 
     const struct tm_inventory *inventory = tm_checkpoint_inventory(context);
     size_t index = tm_inventory_attachment(inventory, name);
     return index < inventory->attachment_count ? tm_checkpoint_attachment(context, index, out, err)
-                                               : TM_E_NOT_FOUND;
+                                               : TM_E_NOTHING;
 }
 
 struct tm_weights_source tm_weights_of_checkpoint(struct tm_checkpoint *checkpoint)
 {
-    return (struct tm_weights_source){
-        .context = checkpoint,
-        .path = tm_checkpoint_path(checkpoint),
-        .tensor_count = tm_checkpoint_inventory(checkpoint)->tensor_count,
-        .describe = describe,
-        .read = read_tensor,
-        .attachment = read_attachment};
+    return (struct tm_weights_source){.context = checkpoint,
+                                      .path = tm_checkpoint_path(checkpoint),
+                                      .tensor_count =
+                                          tm_checkpoint_inventory(checkpoint)->tensor_count,
+                                      .describe = describe,
+                                      .read = read_tensor,
+                                      .attachment = read_attachment};
 }
