@@ -96,5 +96,7 @@ void tm_attend(const struct tm_team *team, const struct tm_attention *attention)
 {
     size_t parts = (attention->count + QUERIES - 1) / QUERIES;
     struct tm_attention copy = *attention;
-    tm_team_run(team, parts * attention->heads, attend_some, &copy);
+    uint64_t seen = (uint64_t)attention->first + attention->count;
+    uint64_t cost = 2 * seen * attention->count * attention->heads * attention->cache.head_dim;
+    tm_team_run(team, parts * attention->heads, cost, attend_some, &copy);
 }

@@ -61,9 +61,14 @@ size_t tm_team_threads(const struct tm_team *team)
     return team->threads;
 }
 
-void tm_team_run(const struct tm_team *team, size_t count, tm_team_work work, void *context)
+/* Multiplications from which on it pays to wake the other threads: about ten microseconds. */
+#define COST_MIN 65536
+
+void tm_team_run(const struct tm_team *team, size_t count, uint64_t cost, tm_team_work work,
+                 void *context)
 {
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)team->threads) if (count > 1)
+    bool shared = count > 1 && cost >= COST_MIN;
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)team->threads) if (shared)
     for (size_t i = 0; i < count; i++) {
         work(context, i, (size_t)omp_get_thread_num());
     }
@@ -118,7 +123,8 @@ void tm_matmul(const struct tm_team *team, const struct tm_matrix *matrix, struc
                               .rows = many ? ROWS_MANY : ROWS_FEW,
                               .unpack = many};
     TM_ASSERT(!product.unpack || (size_t)ROWS_MANY * matrix->cols <= team->panel_floats);
-    tm_team_run(team, (matrix->rows + product.rows - 1) / product.rows, multiply_panel, &product);
+    tm_team_run(team, (matrix->rows + product.rows - 1) / product.rows,
+                (uint64_t)matrix->rows * matrix->cols * x.count, multiply_panel, &product);
 }
 
 void tm_matrix_row(const struct tm_matrix *matrix, uint32_t row, float *out)

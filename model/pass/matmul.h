@@ -29,9 +29,11 @@ size_t tm_team_wanted(size_t threads);
 uint64_t tm_team_bytes(uint32_t cols_max, size_t threads);
 void tm_team_destroy(struct tm_team **team);
 size_t tm_team_threads(const struct tm_team *team);
-/* work(context, index, thread) for every index below count, thread below tm_team_threads. */
+/* work(context, index, thread) for every index below count, thread below tm_team_threads. `cost`:
+ * about how many multiplications all of it takes; little work stays in the calling thread. */
 typedef void (*tm_team_work)(void *context, size_t index, size_t thread);
-void tm_team_run(const struct tm_team *team, size_t count, tm_team_work work, void *context);
+void tm_team_run(const struct tm_team *team, size_t count, uint64_t cost, tm_team_work work,
+                 void *context);
 
 /* y[v * y_stride + row] = row . x[v]; x has matrix->cols floats each. */
 void tm_matmul(const struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x,

@@ -280,7 +280,7 @@ static void feed_forward(struct tm_pass *p, uint32_t layer, uint32_t count)
     observe(p, layer, TM_LINEAR_GATE, p->normed, a->dim, a->dim, count);
     linear(p, layer, TM_LINEAR_GATE, p->normed, a->dim, count, p->gate, p->hidden);
     linear(p, layer, TM_LINEAR_UP, p->normed, a->dim, count, p->up, p->hidden);
-    tm_team_run(p->team, count, gate_one, p);
+    tm_team_run(p->team, count, 16ull * count * a->hidden, gate_one, p);
     observe(p, layer, TM_LINEAR_DOWN, p->gate, p->hidden, a->hidden, count);
     linear(p, layer, TM_LINEAR_DOWN, p->gate, p->hidden, count, p->added, a->dim);
     add_to_stream(p, l->gate_post_norm, count);

@@ -87,7 +87,7 @@ static void score(struct run *r, uint32_t from, uint32_t to, uint32_t index)
         for (uint32_t i = 0; i < n; i++) {
             r->next[i] = r->ids[from + i + 1];
         }
-        tm_team_run(tm_pass_team(r->pass), n, score_row, r);
+        tm_team_run(tm_pass_team(r->pass), n, 32ull * n * tm_pass_vocab(r->pass), score_row, r);
         for (uint32_t i = 0; i < n && r->base != NULL; i++) {
             r->same_top += r->tops[i];
         }

@@ -21,8 +21,8 @@ struct tm_weights_source {
     void (*describe)(void *context, size_t index, struct tm_weights_tensor *out);
     /* The whole tensor, `bytes` bytes of its dtype. */
     tm_status (*read)(void *context, size_t index, void *out, size_t bytes, struct tm_err *err);
-    /* Appends an attachment ("config.json", "gguf-metadata"); TM_E_NOTHING, and err left alone, when
-     * there is none. */
+    /* Appends an attachment ("config.json", "gguf-metadata"); TM_E_NOTHING, and err left alone,
+     * when there is none. */
     tm_status (*attachment)(void *context, const char *name, struct tm_buf *out,
                             struct tm_err *err);
 };
