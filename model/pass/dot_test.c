@@ -7,7 +7,6 @@
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "model/convert.h"
-#include "model/pass/matmul.h"
 #include "tests/support/block_inputs.h"
 #include "tests/support/suite.h"
 
@@ -171,35 +170,6 @@ START_TEST(no_sum_is_minus_zero)
 }
 END_TEST
 
-START_TEST(matrices_do_not_depend_on_threads_or_on_the_number_of_vectors)
-{
-    for (size_t d = 0; d < DTYPES; d++) {
-        fill(dtypes[d], 700 + d);
-        struct tm_matrix matrix = {.dtype = dtypes[d],
-                                   .rows = ROWS,
-                                   .cols = COLS,
-                                   .data = packed,
-                                   .row_bytes = row_bytes(dtypes[d])};
-        for (size_t threads = 0; threads <= 3; threads++) {
-            struct tm_team *team = NULL;
-            ck_assert_int_eq(tm_team_new(COLS, threads, &team), TM_OK);
-            ck_assert(tm_team_threads(team) >= 1);
-            for (size_t vectors = 1; vectors <= VECTORS; vectors++) {
-                float y[VECTORS * ROWS], row[COLS];
-                tm_matmul(team, &matrix, (struct tm_vectors){x, COLS, vectors}, y, ROWS);
-                for (size_t i = 0; i < vectors * ROWS; i++) {
-                    ck_assert_float_eq(y[i], expected(i % ROWS, i / ROWS));
-                }
-                tm_matrix_row(&matrix, ROWS - 1, row);
-                ck_assert_mem_eq(row, plain + (size_t)(ROWS - 1) * COLS, sizeof row);
-            }
-            tm_team_destroy(&team);
-            ck_assert_ptr_null(team);
-        }
-    }
-}
-END_TEST
-
 Suite *tm_suite(void)
 {
     TCase *tcase = tcase_create("dot");
@@ -207,7 +177,6 @@ Suite *tm_suite(void)
     tcase_add_test(tcase, unpacked_weights_are_those_of_the_converter);
     tcase_add_test(tcase, order_of_the_sum);
     tcase_add_test(tcase, no_sum_is_minus_zero);
-    tcase_add_test(tcase, matrices_do_not_depend_on_threads_or_on_the_number_of_vectors);
     Suite *suite = suite_create("dot");
     suite_add_tcase(suite, tcase);
     return suite;
