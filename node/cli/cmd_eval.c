@@ -12,6 +12,7 @@
 #include "model/pass/quality.h"
 #include "model/where.h"
 #include "node/cli/cli.h"
+#include "node/common/mini_text.h"
 #include "node/common/model_of.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 28)
@@ -32,7 +33,7 @@ struct work {
     struct tm_progress *progress;
     struct tm_quality quality;
     struct speed speed;
-    uint64_t threads;
+    uint64_t tokens, threads;
 };
 
 static const char what_failed[] = "cannot measure the model";
@@ -81,7 +82,12 @@ static tm_status read_text(struct work *w, struct tm_err *err)
                           "give the folder that has the model's tokenizer.json",
                           "the model has no tokenizer");
     }
-    TM_TRY(tm_file_read(w->text_path, &w->text, err));
+    if (w->text_path == NULL) {
+        w->text_path = "the built-in text";
+        TM_TRY(tm_buf_put(&w->text, tm_mini_text, tm_mini_text_bytes));
+    } else {
+        TM_TRY(tm_file_read(w->text_path, &w->text, err));
+    }
     TM_TRY(check_utf8(tm_buf_view(&w->text), w->text_path, err));
     TM_TRY(find_first_token(w, err));
     return tm_tokenizer_encode(w->model.tokenizer, tm_buf_view(&w->text), TM_TOKENIZE_FRAME,
@@ -250,9 +256,28 @@ static tm_status print_json(const struct work *w, struct tm_err *err)
 
 /* ---- the command ---- */
 
+/* Beyond the context that a model was made for it says nothing that is worth a figure. */
+static tm_status choose_context(struct work *w, struct tm_err *err)
+{
+    uint32_t most = w->model.weights.arch.context;
+    if (w->options.context == 0) {
+        w->options.context = most < TM_QUALITY_CONTEXT ? most / 2 * 2 : TM_QUALITY_CONTEXT;
+    }
+    if (w->options.context > most || w->options.context < 4 || w->options.context % 2 != 0) {
+        return tm_err_set(
+            err, TM_E_USAGE, "--context", what_failed,
+            "choose an even number within the model's context",
+            "windows of %lu tokens are impossible: the model was made for at most %lu",
+            (unsigned long)w->options.context, (unsigned long)most);
+    }
+    w->options.windows = w->tokens / w->options.context + (w->tokens % w->options.context != 0);
+    return TM_OK;
+}
+
 static tm_status run_work(struct work *w, const char *under, bool quiet, struct tm_err *err)
 {
     TM_TRY(tm_model_of(w->path, under, &w->model, err));
+    TM_TRY(choose_context(w, err));
     if (w->base_path != NULL) {
         TM_TRY(tm_model_of(w->base_path, under, &w->base, err));
     }
@@ -264,21 +289,12 @@ static tm_status run_eval(const struct tm_command *command, const struct tm_pars
                           struct tm_err *err)
 {
     uint64_t context = tm_opt_u64(command, parsed, "context");
-    uint64_t tokens = tm_opt_u64(command, parsed, "tokens");
     struct work w = {.path = parsed->arguments[0],
                      .base_path = tm_opt_text(command, parsed, "base"),
                      .text_path = tm_opt_text(command, parsed, "text"),
+                     .tokens = tm_opt_u64(command, parsed, "tokens"),
                      .threads = tm_opt_u64(command, parsed, "threads")};
-    if (w.text_path == NULL) {
-        return tm_err_set(err, TM_E_USAGE, "--text", what_failed, "give a text file with --text F",
-                          "there is no text to measure with");
-    }
-    if (context < 4 || context % 2 != 0 || context > UINT32_MAX) {
-        return tm_err_set(err, TM_E_USAGE, "--context", what_failed, NULL,
-                          "%llu is no even number of at least 4", (unsigned long long)context);
-    }
-    w.options.context = (uint32_t)context;
-    w.options.windows = tokens == 0 ? 0 : tokens / context + (tokens % context != 0);
+    w.options.context = context > UINT32_MAX ? UINT32_MAX : (uint32_t)context;
     tm_buf_init(&w.text, TEXT_BYTES_MAX);
     tm_buf_init(&w.ids, TEXT_BYTES_MAX * sizeof(uint32_t));
     tm_status status =
@@ -299,9 +315,10 @@ static tm_status run_eval(const struct tm_command *command, const struct tm_pars
 
 static const struct tm_option options[] = {
     {"base", 'b', TM_OPT_TEXT, "MODEL", NULL, NULL, "compare with the model that it came from"},
-    {"text", 't', TM_OPT_TEXT, "FILE", NULL, NULL, "the text to measure with, UTF-8"},
+    {"text", 't', TM_OPT_TEXT, "FILE", NULL, NULL,
+     "the text to measure with, UTF-8 [a built-in one]"},
     {"tokens", 'n', TM_OPT_U64, "N", NULL, "0", "measure at most N tokens; 0: the whole text"},
-    {"context", 'c', TM_OPT_U64, "N", NULL, "512", "tokens of a window"},
+    {"context", 'c', TM_OPT_U64, "N", NULL, "0", "tokens of a window; 0: 512, or the model's most"},
     {"threads", 0, TM_OPT_U64, "N", NULL, "0", "threads; 0: one for each core"},
     TM_CLI_TENSORS_UNDER,
     {0},
@@ -318,7 +335,7 @@ const struct tm_command tm_cmd_eval = {
     "Windows and scoring are those of llama.cpp's perplexity tool: windows of --context tokens,\n"
     "each scored in its second half. The figures are the same to the last digit on every machine\n"
     "and for every number of threads; speed, load time and memory are of this one.",
-    "  tmill eval model.gguf --text wiki.txt\n"
+    "  tmill eval model.gguf\n"
     "  tmill eval model.tmpk --base model.gguf --text wiki.txt --tokens 20000 --json",
     options,
     run_eval,
