@@ -484,6 +484,7 @@ static tm_status read_part(struct tm_pth *p, const struct tm_pickle *list, struc
         !tm_pickle_u64(list, tm_pickle_item(list, part, 3), &count)) {
         return tm_pth_bad(p, "a part of a storage that is not described");
     }
+    *out = wanted; /* the room for parts comes from a reallocation: it holds anything */
     TM_TRY(keep_key(p, list, tm_pickle_item(list, part, 0), &out->key));
     TM_TRY(keep_key(p, list, tm_pickle_item(list, part, 1), &wanted.key));
     const struct tm_pth_storage *whole =
