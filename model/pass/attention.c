@@ -92,7 +92,7 @@ static void attend_some(void *context, size_t index, size_t thread)
                             .y_stride = a->stride});
 }
 
-void tm_attend(const struct tm_team *team, const struct tm_attention *attention)
+void tm_attend(struct tm_team *team, const struct tm_attention *attention)
 {
     size_t parts = (attention->count + QUERIES - 1) / QUERIES;
     struct tm_attention copy = *attention;

@@ -31,6 +31,6 @@ void tm_cache_store(const struct tm_cache *cache, uint32_t first, uint32_t count
                     const float *v);
 size_t tm_attention_scratch(uint32_t positions);
 /* out = softmax(scale * q k^T + mask) v for each head. */
-void tm_attend(const struct tm_team *team, const struct tm_attention *attention);
+void tm_attend(struct tm_team *team, const struct tm_attention *attention);
 
 #endif

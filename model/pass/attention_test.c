@@ -53,7 +53,7 @@ static double expected(uint32_t position, uint32_t head, uint32_t d, uint32_t wi
 static void run(uint32_t step, uint32_t window, size_t threads)
 {
     struct tm_team *team = NULL;
-    ck_assert_int_eq(tm_team_new(POSITIONS, threads, &team), TM_OK);
+    ck_assert_int_eq(tm_team_new(threads, 0, &team), TM_OK);
     size_t scratch = tm_team_threads(team) * tm_attention_scratch(POSITIONS);
     struct tm_attention a = {
         .cache = {.keys = tm_calloc(POSITIONS * KV_STRIDE, sizeof(float)),

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/pass/matmul.h"
 
-#include <omp.h>
-
-#include "base/mem.h"
 #include "model/pass/dot.h"
 
 /* Rows that a thread takes at a time: for one vector enough to be worth the asking, for many so few
@@ -14,64 +11,9 @@
  * three vectors again. Rows that are float32 already gain too: the copy lies in one piece. */
 #define MANY 6
 
-struct tm_team {
-    size_t threads;
-    size_t panel_floats;
-    float *panels;
-};
-
-size_t tm_team_wanted(size_t threads)
+size_t tm_matmul_room(uint32_t cols_max)
 {
-    return threads > 0 ? threads : (size_t)omp_get_max_threads();
-}
-
-uint64_t tm_team_bytes(uint32_t cols_max, size_t threads)
-{
-    return (uint64_t)tm_team_wanted(threads) * ROWS_MANY * cols_max * sizeof(float);
-}
-
-tm_status tm_team_new(uint32_t cols_max, size_t threads, struct tm_team **out)
-{
-    struct tm_team *team = tm_calloc(1, sizeof *team);
-    if (team == NULL) {
-        return TM_E_NOMEM;
-    }
-    team->threads = tm_team_wanted(threads);
-    team->panel_floats = (size_t)ROWS_MANY * cols_max;
-    team->panels = tm_alloc_aligned(64, tm_team_bytes(cols_max, threads));
-    if (team->panels == NULL) {
-        tm_team_destroy(&team);
-        return TM_E_NOMEM;
-    }
-    *out = team;
-    return TM_OK;
-}
-
-void tm_team_destroy(struct tm_team **team)
-{
-    if (*team != NULL) {
-        tm_free((*team)->panels);
-        tm_free(*team);
-        *team = NULL;
-    }
-}
-
-size_t tm_team_threads(const struct tm_team *team)
-{
-    return team->threads;
-}
-
-/* Multiplications from which on it pays to wake the other threads: about ten microseconds. */
-#define COST_MIN 65536
-
-void tm_team_run(const struct tm_team *team, size_t count, uint64_t cost, tm_team_work work,
-                 void *context)
-{
-    bool shared = count > 1 && cost >= COST_MIN;
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)team->threads) if (shared)
-    for (size_t i = 0; i < count; i++) {
-        work(context, i, (size_t)omp_get_thread_num());
-    }
+    return (size_t)ROWS_MANY * cols_max;
 }
 
 struct product {
@@ -100,7 +42,7 @@ static void multiply_panel(void *context, size_t index, size_t thread)
                          .y = p->y + row,
                          .y_stride = p->y_stride};
     if (p->unpack) {
-        float *panel = p->team->panels + thread * p->team->panel_floats;
+        float *panel = tm_team_room(p->team, thread);
         for (size_t i = 0; i < rows; i++) {
             tm_dot_unpack(m->dtype, dot.w + i * m->row_bytes, m->cols, panel + i * m->cols);
         }
@@ -111,8 +53,8 @@ static void multiply_panel(void *context, size_t index, size_t thread)
     tm_dot(&dot);
 }
 
-void tm_matmul(const struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x,
-               float *y, size_t y_stride)
+void tm_matmul(struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x, float *y,
+               size_t y_stride)
 {
     bool many = x.count >= MANY;
     struct product product = {.team = team,
@@ -122,7 +64,7 @@ void tm_matmul(const struct tm_team *team, const struct tm_matrix *matrix, struc
                               .y_stride = y_stride,
                               .rows = many ? ROWS_MANY : ROWS_FEW,
                               .unpack = many};
-    TM_ASSERT(!product.unpack || (size_t)ROWS_MANY * matrix->cols <= team->panel_floats);
+    TM_ASSERT(!product.unpack || tm_matmul_room(matrix->cols) <= tm_team_room_floats(team));
     tm_team_run(team, (matrix->rows + product.rows - 1) / product.rows,
                 (uint64_t)matrix->rows * matrix->cols * x.count, multiply_panel, &product);
 }

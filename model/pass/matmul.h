@@ -4,6 +4,7 @@
 #ifndef TM_MODEL_PASS_MATMUL_H
 #define TM_MODEL_PASS_MATMUL_H
 
+#include "model/pass/team.h"
 #include "model/tensor.h"
 
 struct tm_matrix {
@@ -19,25 +20,12 @@ struct tm_vectors {
     size_t count;
 };
 
-/* Threads and the room that each needs to unpack weights. */
-struct tm_team;
-/* For matrices of at most cols_max columns; threads 0: one for each core that we may use. Errors:
- * TM_E_NOMEM. */
-tm_status tm_team_new(uint32_t cols_max, size_t threads, struct tm_team **out) TM_MUST_USE;
-/* The threads of such a team, and the bytes it takes. */
-size_t tm_team_wanted(size_t threads);
-uint64_t tm_team_bytes(uint32_t cols_max, size_t threads);
-void tm_team_destroy(struct tm_team **team);
-size_t tm_team_threads(const struct tm_team *team);
-/* work(context, index, thread) for every index below count, thread below tm_team_threads. `cost`:
- * about how many multiplications all of it takes; little work stays in the calling thread. */
-typedef void (*tm_team_work)(void *context, size_t index, size_t thread);
-void tm_team_run(const struct tm_team *team, size_t count, uint64_t cost, tm_team_work work,
-                 void *context);
+/* Floats of room that each thread needs to multiply matrices of at most cols_max columns. */
+size_t tm_matmul_room(uint32_t cols_max);
 
 /* y[v * y_stride + row] = row . x[v]; x has matrix->cols floats each. */
-void tm_matmul(const struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x,
-               float *y, size_t y_stride);
+void tm_matmul(struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x, float *y,
+               size_t y_stride);
 /* Row `row` as float32: out[cols]. */
 void tm_matrix_row(const struct tm_matrix *matrix, uint32_t row, float *out);
 

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/rng.h"
 #include "model/convert.h"
 #include "model/pass/dot.h"
@@ -46,8 +45,7 @@ START_TEST(products)
                                 ROWS});
         for (size_t threads = 0; threads <= 3; threads++) {
             struct tm_team *team = NULL;
-            ck_assert_int_eq(tm_team_new(COLS, threads, &team), TM_OK);
-            ck_assert_uint_eq(tm_team_threads(team), tm_team_wanted(threads));
+            ck_assert_int_eq(tm_team_new(threads, tm_matmul_room(COLS), &team), TM_OK);
             for (size_t vectors = 1; vectors <= VECTORS; vectors += 2) {
                 memset(got, 0xff, sizeof got);
                 tm_matmul(team, &m, (struct tm_vectors){x, COLS, vectors}, got, ROWS);
@@ -63,36 +61,10 @@ START_TEST(products)
 }
 END_TEST
 
-static void mark(void *context, size_t index, size_t thread)
-{
-    ck_assert_uint_lt(thread, 3);
-    ((uint8_t *)context)[index]++;
-}
-
-START_TEST(every_index_once)
-{
-    struct tm_team *team = NULL;
-    uint8_t seen[100] = {0};
-    ck_assert_int_eq(tm_team_new(8, 3, &team), TM_OK);
-    tm_team_run(team, 100, UINT64_MAX, mark, seen);
-    tm_team_run(team, 100, 0, mark, seen);
-    for (size_t i = 0; i < 100; i++) {
-        ck_assert_uint_eq(seen[i], 2);
-    }
-    tm_team_destroy(&team);
-    for (uint64_t n = 1; n <= 2; n++) {
-        tm_mem_fail_at(n);
-        ck_assert_int_eq(tm_team_new(8, 3, &team), TM_E_NOMEM);
-        tm_mem_fail_at(0);
-    }
-}
-END_TEST
-
 Suite *tm_suite(void)
 {
     TCase *tcase = tcase_create("matmul");
     tcase_add_test(tcase, products);
-    tcase_add_test(tcase, every_index_once);
     Suite *suite = suite_create("matmul");
     suite_add_tcase(suite, tcase);
     return suite;

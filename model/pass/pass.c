@@ -100,7 +100,7 @@ uint64_t tm_pass_bytes(const struct tm_arch *arch, const struct tm_pass_options 
     for (size_t i = 0; i < PARTS; i++) {
         bytes += parts[i].bytes;
     }
-    return bytes + tm_team_bytes(widest(arch), options->threads);
+    return bytes + tm_team_wanted(options->threads) * tm_matmul_room(widest(arch)) * sizeof(float);
 }
 
 static tm_status allocate(struct tm_pass *pass, const struct tm_arch *arch, struct tm_err *err)
@@ -134,7 +134,7 @@ tm_status tm_pass_new(const struct tm_weights *weights, const struct tm_pass_opt
         pass->hidden = (uint32_t)round_up(arch->hidden);
         pass->layer_floats =
             (size_t)arch->kv_heads * arch->head_dim * round_up(pass->options.context);
-        status = tm_team_new(widest(arch), options->threads, &pass->team);
+        status = tm_team_new(options->threads, tm_matmul_room(widest(arch)), &pass->team);
     }
     if (status != TM_OK) {
         tm_pass_destroy(&pass);
@@ -364,7 +364,7 @@ void tm_pass_rewind(struct tm_pass *pass, uint32_t position)
     pass->last_count = 0;
 }
 
-const struct tm_team *tm_pass_team(const struct tm_pass *pass)
+struct tm_team *tm_pass_team(const struct tm_pass *pass)
 {
     return pass->team;
 }

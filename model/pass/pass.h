@@ -46,7 +46,7 @@ tm_status tm_pass_run(struct tm_pass *pass, const uint32_t *ids, uint32_t count,
  * out[count * vocab]. */
 void tm_pass_logits(struct tm_pass *pass, uint32_t index, uint32_t count, float *out);
 /* Its threads, for other work between runs. */
-const struct tm_team *tm_pass_team(const struct tm_pass *pass);
+struct tm_team *tm_pass_team(const struct tm_pass *pass);
 uint32_t tm_pass_vocab(const struct tm_pass *pass);
 uint32_t tm_pass_batch(const struct tm_pass *pass);
 uint32_t tm_pass_context(const struct tm_pass *pass);

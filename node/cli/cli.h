@@ -10,7 +10,7 @@
 
 extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
 extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
-extern const struct tm_command tm_cmd_eval, tm_cmd_tokenize;
+extern const struct tm_command tm_cmd_eval, tm_cmd_run, tm_cmd_tokenize;
 extern const struct tm_command tm_cmd_jobs, tm_cmd_show, tm_cmd_watch, tm_cmd_cancel;
 extern const struct tm_command tm_cmd_node_run, tm_cmd_selftest;
 extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_export;

@@ -10,6 +10,7 @@ static const struct tm_command *const commands[] = {
     &tm_cmd_submit,
     &tm_cmd_resume,
     &tm_cmd_inspect,
+    &tm_cmd_run,
     &tm_cmd_eval,
     &tm_cmd_tokenize,
     &tm_cmd_verify,

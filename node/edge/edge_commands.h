@@ -9,6 +9,7 @@
 extern const struct tm_command tm_edge_trust_add, tm_edge_trust_list, tm_edge_trust_remove;
 extern const struct tm_command tm_edge_pull, tm_edge_update, tm_edge_rollback, tm_edge_remove;
 extern const struct tm_command tm_edge_list, tm_edge_show, tm_edge_verify, tm_edge_export;
+extern const struct tm_command tm_edge_run;
 
 #define TM_EDGE_STORE_OPTION                                                                       \
     {                                                                                              \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Commands of tmill-edge that only read the store: list, show, verify, export. */
+ * Commands of tmill-edge that only read the store: list, show, verify, export, run. */
 #include "node/edge/edge_commands.h"
 
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "node/common/envelope.h"
 #include "node/common/export_command.h"
+#include "node/common/run_command.h"
 #include "node/edge/trust.h"
 #include "package/install.h"
 
@@ -212,9 +213,19 @@ static tm_status run_export(const struct tm_command *command, const struct tm_pa
     return tm_export_run(command, parsed, path, err);
 }
 
+static tm_status run_run(const struct tm_command *command, const struct tm_parsed *parsed,
+                         struct tm_err *err)
+{
+    struct tm_installed model;
+    char path[TM_PATH_MAX];
+    TM_TRY(current_path(command, parsed, &model, path, err));
+    return tm_run_run(command, parsed, path, NULL, err);
+}
+
 static const struct tm_option store_options[] = {TM_EDGE_STORE_OPTION, {0}};
 static const struct tm_option export_options[] = {
     TM_EDGE_STORE_OPTION, TM_EXPORT_COMMAND_OPTIONS, {0}};
+static const struct tm_option run_options[] = {TM_EDGE_STORE_OPTION, TM_RUN_COMMAND_OPTIONS, {0}};
 const struct tm_command tm_edge_list = {
     "list",        "",       0, 0, "lists the installed models", NULL, "  tmill-edge list --json",
     store_options, run_list,
@@ -244,4 +255,15 @@ const struct tm_command tm_edge_export = {
     "  tmill-edge export smol --format gguf -o smol.gguf",
     export_options,
     run_export,
+};
+const struct tm_command tm_edge_run = {
+    "run",
+    "NAME",
+    1,
+    1,
+    "goes on with a text, as the installed model would",
+    TM_RUN_COMMAND_DETAILS,
+    "  tmill-edge run smol -p 'Once upon a time'",
+    run_options,
+    run_run,
 };
