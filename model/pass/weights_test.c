@@ -59,15 +59,15 @@ static void refused(struct tiny_model *m, tm_status status, const char *why)
 START_TEST(damaged_models)
 {
     struct tiny_model *m = tiny_new("llama");
-    strcpy(tiny_find(m, "model.layers.1.mlp.up_proj.weight")->name, "model.layers.1.mlp.up.weight");
+    tiny_rename(m, "model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.up.weight");
     refused(m, TM_E_INCOMPATIBLE, "model.layers.1.mlp.up.weight");
     m = tiny_new("llama");
-    strcpy(tiny_find(m, "model.layers.1.mlp.up_proj.weight")->name,
-           "vision_tower.layers.1.mlp.up_proj.weight"); /* ignored, and so missing */
+    tiny_rename(m, "model.layers.1.mlp.up_proj.weight",
+                "vision_tower.layers.1.mlp.up_proj.weight"); /* ignored, and so missing */
     refused(m, TM_E_MALFORMED, "the tensor model.layers.1.mlp.up_proj.weight is missing");
     m = tiny_new("llama");
-    strcpy(tiny_find(m, "model.layers.2.input_layernorm.weight")->name,
-           "model.layers.3.input_layernorm.weight");
+    tiny_rename(m, "model.layers.2.input_layernorm.weight",
+                "model.layers.3.input_layernorm.weight");
     refused(m, TM_E_INCOMPATIBLE, "model.layers.3.input_layernorm.weight");
     m = tiny_new("qwen3");
     tiny_find(m, "model.layers.0.self_attn.q_norm.weight")->shape.dim[0] = 8;
@@ -77,14 +77,14 @@ START_TEST(damaged_models)
                0x7fc00000u);
     refused(m, TM_E_MALFORMED, "row 1 holds NaN or infinity");
     m = tiny_new("llama");
-    strcpy(tiny_find(m, "model.embed_tokens.weight")->name, "vision_tower.embed");
+    tiny_rename(m, "model.embed_tokens.weight", "vision_tower.embed");
     refused(m, TM_E_MALFORMED, "the tensor model.embed_tokens.weight is missing");
     m = tiny_new("llama");
-    strcpy(tiny_find(m, "model.layers.0.self_attn.q_proj.weight")->name,
-           "model.layers.0.self_attn.q_norm.weight");
+    tiny_rename(m, "model.layers.0.self_attn.q_proj.weight",
+                "model.layers.0.self_attn.q_norm.weight");
     refused(m, TM_E_MALFORMED, "q_proj.weight is missing");
     m = tiny_new("llama");
-    strcpy(m->config, "{}");
+    snprintf(m->config, sizeof m->config, "{}");
     refused(m, TM_E_MALFORMED, "there is no model_type in it");
 }
 END_TEST

@@ -13,7 +13,7 @@
 #include "stages/pipeline_encode.h"
 #include "tests/support/file_order.h"
 
-#define TP_MAX 16
+#define TP_MAX 64
 
 struct tensor_package {
     struct tm_pkg_meta meta;

@@ -163,6 +163,12 @@ static inline struct tiny_tensor *tiny_find(struct tiny_model *m, const char *na
     return NULL;
 }
 
+static inline void tiny_rename(struct tiny_model *m, const char *from, const char *to)
+{
+    struct tiny_tensor *t = tiny_find(m, from);
+    snprintf(t->name, sizeof t->name, "%s", to);
+}
+
 static inline void tiny_free(struct tiny_model *m)
 {
     for (size_t i = 0; i < m->count; i++) {

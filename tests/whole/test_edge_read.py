@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tmill-edge list, show, verify, export."""
+"""tmill-edge list, show, verify, export, run."""
 from contract import EdgeContract
 from harness import EDGE, Whole, main
-from makers import hf_tensors, safetensors
+from makers import hf_tensors, llama_gguf, safetensors
 
 
 class Reading(EdgeContract, Whole):
-    COMMANDS = {"list": 0, "show": 1, "verify": 0, "export": 1}
+    COMMANDS = {"list": 0, "show": 1, "verify": 0, "export": 1, "run": 1}
 
     def setUp(self):
         super().setUp()
@@ -37,8 +37,19 @@ class Reading(EdgeContract, Whole):
                 b = self.export(self.package, f"tmill-{kind}.{form}", kind=kind)
                 self.assertEqual(self.read(a), self.read(b))
 
+    def test_run_is_that_of_tmill(self):
+        model = self.path("r.gguf")
+        llama_gguf(model)
+        package, _ = self.compress(model)
+        self.ok("publish", package, "--repo", self.repo, "--name", "r")
+        self.ok("pull", self.repo, "r", program=EDGE)
+        words = ["-p", "hello", "-n", "12", "-q"]
+        text = self.ok("run", "r", *words, program=EDGE).out
+        self.assertEqual(text, self.ok("run", package, *words).out)
+        self.assertEqual(self.edge("run", "r", *words)["tokens"], 12)
+
     def test_what_is_not_installed(self):
-        for argv in (["show", "x"], ["verify", "x"],
+        for argv in (["show", "x"], ["verify", "x"], ["run", "x", "-p", "y"],
                      ["export", "x", "--format", "gguf", "-o", self.path("o")]):
             self.refused(3, ["x"], *argv, program=EDGE)
         for name in ("../m", "", "a/b", "."):
