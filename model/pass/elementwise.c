@@ -26,7 +26,7 @@ void tm_rms_norm(const float *x, const float *weight, size_t count, float eps, f
         lane[i % TM_LANES] += x[i] * x[i];
     }
     float factor = 1.0f / sqrtf(pairwise(lane) / (float)count + eps);
-#pragma omp simd
+    TM_VECTOR_LOOP
     for (size_t j = 0; j < count; j++) {
         y[j] = x[j] * factor * weight[j];
     }
@@ -85,7 +85,7 @@ void tm_swiglu(float *gate, const float *up, size_t count)
             e[i] = -g[i];
         }
         tm_exp_f32(e, n, e);
-#pragma omp simd
+        TM_VECTOR_LOOP
         for (size_t i = 0; i < n; i++) {
             g[i] = g[i] / (1.0f + e[i]) * up[at + i];
         }
@@ -104,7 +104,7 @@ void tm_geglu(float *gate, const float *up, size_t count)
             e[i] = -twice_root * (g[i] * (1.0f + cubic * g[i] * g[i]));
         }
         tm_exp_f32(e, n, e);
-#pragma omp simd
+        TM_VECTOR_LOOP
         for (size_t i = 0; i < n; i++) {
             g[i] = g[i] / (1.0f + e[i]) * up[at + i];
         }
@@ -113,7 +113,7 @@ void tm_geglu(float *gate, const float *up, size_t count)
 
 void tm_add_f32(float *x, const float *y, size_t count)
 {
-#pragma omp simd
+    TM_VECTOR_LOOP
     for (size_t i = 0; i < count; i++) {
         x[i] += y[i];
     }
@@ -121,7 +121,7 @@ void tm_add_f32(float *x, const float *y, size_t count)
 
 void tm_scale_f32(float *x, float factor, size_t count)
 {
-#pragma omp simd
+    TM_VECTOR_LOOP
     for (size_t i = 0; i < count; i++) {
         x[i] *= factor;
     }

@@ -116,7 +116,7 @@ static inline float exp_one(float x)
 
 void tm_exp_f32(const float *x, size_t count, float *y)
 {
-#pragma omp simd
+    TM_VECTOR_LOOP
     for (size_t i = 0; i < count; i++) {
         y[i] = exp_one(x[i]);
     }
