@@ -42,7 +42,9 @@ field() {
 import json, sys
 data = json.load(open(sys.argv[1]))["data"]
 data = data[0] if isinstance(data, list) else data
-print(data[sys.argv[2]])' "$1" "$2"
+for word in sys.argv[2].split("."):
+    data = data[word]
+print(data)' "$1" "$2"
 }
 
 mib() {
@@ -146,6 +148,12 @@ prompt="Once upon a time, there was a little girl"
 [ -s answer.txt ] || fail "llama.cpp said nothing"
 printf '%s|%s\n' "$prompt" "$(tr '\n' ' ' <answer.txt)"
 
+step "what it costs, and the device's own words"
+"$tmill" eval smol-v1.tmpk --base "$source_model" --tokens 1024 --json >quality.json
+"$edge" run smol -p "$prompt" -n 24 -q >words.txt
+[ -s words.txt ] || fail "the device said nothing"
+printf '%s|%s\n' "$prompt" "$(tr '\n' ' ' <words.txt)"
+
 step "summary"
 row() {
     printf '%-16s %s\n' "$1" "$2"
@@ -154,6 +162,8 @@ row "source" "$(mib "$(field submit.json source_bytes)")"
 row "package" "$(mib "$(field submit.json package_bytes)")"
 row "bits a weight" "$(field submit.json bits_per_weight | cut -c1-5)"
 row "relative error" "$(field submit.json relative_error | cut -c1-6)"
+row "perplexity" "$(field quality.json base.ratio | cut -c1-5) times the source's"
+row "KL divergence" "$(field quality.json base.kl_mean | cut -c1-6) nats a token"
 row "nodes" "$(field submit.json nodes) in the ledger, $(field submit.json nodes_banned) banned"
 row "units" "$(field submit.json units), $(field submit.json units_redone) done again"
 row "audits" "$(field submit.json units_audited) units encoded again"

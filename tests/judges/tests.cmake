@@ -27,6 +27,7 @@ tm_judge(package judge_package.py PROGRAMS package_make LINKS tm_package)
 tm_judge(stages judge_stages.py PROGRAMS stages_gguf LINKS tm_encode)
 tm_judge(vectors judge_vectors.py)
 tm_judge(pass judge_pass.py PROGRAMS pass_logits LINKS tm_pass)
+set_tests_properties(judge.pass PROPERTIES LABELS "judge;slow") # llama.cpp takes a minute
 tm_judge(rewrite judge_rewrite.py PROGRAMS model_rewrite LINKS tm_model)
 
 # tm_data_judge(NAME program LINKS libs... DATA path): `program PATH`, where the judge is data that
