@@ -9,7 +9,7 @@
 #include "base/num.h"
 #include "base/progress.h"
 #include "base/utf8.h"
-#include "model/pass/quality.h"
+#include "model/pass/quality_gate.h"
 #include "model/where.h"
 #include "node/cli/cli.h"
 #include "node/common/mini_text.h"
@@ -32,6 +32,7 @@ struct work {
     struct tm_buf text, ids;
     struct tm_progress *progress;
     struct tm_quality quality;
+    struct tm_gate gate;
     struct speed speed;
     uint64_t tokens, threads;
 };
@@ -256,6 +257,20 @@ static tm_status print_json(const struct work *w, struct tm_err *err)
 
 /* ---- the command ---- */
 
+static tm_status read_gate(struct work *w, const char *text, struct tm_err *err)
+{
+    if (text == NULL) {
+        return TM_OK;
+    }
+    TM_TRY(tm_gate_parse(tm_view_str(text), &w->gate, err));
+    if (w->base_path == NULL && tm_gate_needs_base(&w->gate)) {
+        return tm_err_set(err, TM_E_USAGE, "--gate", what_failed,
+                          "give the model that this one was made from with --base",
+                          "the gate compares with a base, and there is none");
+    }
+    return TM_OK;
+}
+
 /* Beyond the context that a model was made for it says nothing that is worth a figure. */
 static tm_status choose_context(struct work *w, struct tm_err *err)
 {
@@ -297,8 +312,13 @@ static tm_status run_eval(const struct tm_command *command, const struct tm_pars
     w.options.context = context > UINT32_MAX ? UINT32_MAX : (uint32_t)context;
     tm_buf_init(&w.text, TEXT_BYTES_MAX);
     tm_buf_init(&w.ids, TEXT_BYTES_MAX * sizeof(uint32_t));
-    tm_status status =
-        run_work(&w, tm_opt_text(command, parsed, "tensors-under"), parsed->quiet, err);
+    tm_status status = read_gate(&w, tm_opt_text(command, parsed, "gate"), err);
+    if (status == TM_OK) {
+        status = run_work(&w, tm_opt_text(command, parsed, "tensors-under"), parsed->quiet, err);
+    }
+    if (status == TM_OK) {
+        status = tm_gate_check(&w.gate, &w.quality, w.path, err);
+    }
     if (status == TM_OK && parsed->json) {
         status = print_json(&w, err);
     } else if (status == TM_OK) {
@@ -319,6 +339,7 @@ static const struct tm_option options[] = {
      "the text to measure with, UTF-8 [a built-in one]"},
     {"tokens", 'n', TM_OPT_U64, "N", NULL, "0", "measure at most N tokens; 0: the whole text"},
     {"context", 'c', TM_OPT_U64, "N", NULL, "0", "tokens of a window; 0: 512, or the model's most"},
+    {"gate", 'g', TM_OPT_TEXT, "GATE", NULL, NULL, "exit 7 unless the figures keep these bounds"},
     {"threads", 0, TM_OPT_U64, "N", NULL, "0", "threads; 0: one for each core"},
     TM_CLI_TENSORS_UNDER,
     {0},
@@ -334,9 +355,12 @@ const struct tm_command tm_cmd_eval = {
     "source: KL divergence, perplexity ratio, and how often both expect the same next token.\n"
     "Windows and scoring are those of llama.cpp's perplexity tool: windows of --context tokens,\n"
     "each scored in its second half. The figures are the same to the last digit on every machine\n"
-    "and for every number of threads; speed, load time and memory are of this one.",
+    "and for every number of threads; speed, load time and memory are of this one.\n"
+    "A gate is a list of bounds on kld, kld99, top1, ppl (with x: the ratio to the base's):\n"
+    "kld<0.05,ppl<1.05x,top1>0.9.",
     "  tmill eval model.gguf\n"
-    "  tmill eval model.tmpk --base model.gguf --text wiki.txt --tokens 20000 --json",
+    "  tmill eval model.tmpk --base model.gguf --text wiki.txt --tokens 20000 --json\n"
+    "  tmill eval model.tmpk --base model.gguf --gate 'kld<0.05,ppl<1.05x'",
     options,
     run_eval,
 };

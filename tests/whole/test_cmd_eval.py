@@ -68,6 +68,19 @@ class Eval(Contract, Whole):
         self.assertEqual(data["text"], "the built-in text")
         self.assertGreaterEqual(data["windows"], 16)
 
+    def test_gates(self):
+        package, _ = self.compress(self.model, "--recipe", "int4")
+        words = ["eval", package, "--base", self.model, "--text", self.text, "-c", "64"]
+        figures = self.measure(package, "--base", self.model)
+        self.ok(*words, "--gate", f"kld<{figures['base kl_mean'] * 1.01},ppl<2x,top1>0")
+        bound = repr(figures["base kl_mean"])
+        self.refused(7, [f"the mean divergence is {bound}", f"below {bound}", "more bits"],
+                     *words, "--gate", f"ppl<2x,kld<{bound}")
+        self.refused(2, ["--gate", "'kld' is no clause"], *words, "--gate", "kld")
+        self.refused(2, ["--gate", "--base"], "eval", package, "--gate", "kld<1")
+        self.refused(7, ["the perplexity is"], "eval", package, "--text", self.text, "-c", "64",
+                     "--gate", "ppl<1")
+
     def test_what_is_refused(self):
         self.refused(3, ["nowhere"], "eval", self.path("nowhere"))
         self.refused(3, ["missing"], "eval", self.model, "--text", self.path("missing"))
