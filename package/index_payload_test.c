@@ -65,6 +65,7 @@ START_TEST(test_refusals)
         {"{\"schema\":\"tmill.index/1\",\"version\":3,\"releases\":{}}", "and nothing else"},
         {"{\"schema\":\"tmill.index/1\",\"version\":3,\"releases\":[],\"x\":1}",
          "and nothing else"},
+        {"{\"schema\":\"tmill.index/1\",\"version\":3,\"x\":[]}", "and nothing else"},
         {"{\"schema\":\"tmill.index/1\",\"version\":0,\"releases\":[]}", "no version from 1"},
         {"{\"schema\":\"tmill.index/1\",\"version\":-1,\"releases\":[]}", "no version from 1"},
         {"{\"schema\":\"tmill.index/1\",\"version\":1.0,\"releases\":[]}", "no version from 1"},
@@ -76,6 +77,13 @@ START_TEST(test_refusals)
         {RELEASE("\"a\\u0000b\"", "1", ID, "5", GOOD_PATH, "\"\""), ""},
         {RELEASE("\"\"", "1", ID, "5", GOOD_PATH, "\"\""), "no release name"},
         {RELEASE("\"a\"", "0", ID, "5", GOOD_PATH, "\"\""), "no counter from 1"},
+        {RELEASE("\"a\"", "\"1\"", ID, "5", GOOD_PATH, "\"\""), "no counter from 1"},
+        {ONE("{\"name\":\"a\",\"counter\":1,\"package_id\":7,\"bytes\":5,\"path\":\"" GOOD_PATH
+             "\",\"notes\":\"\"}"),
+         "not 64 hex digits"},
+        {ONE("{\"name\":\"a\",\"counter\":1,\"package_id\":\"" ID
+             "\",\"bytes\":5,\"path\":7,\"notes\":\"\"}"),
+         "the path of release 0 is not"},
         {RELEASE("\"a\"", "2", ID, "5", GOOD_PATH, "\"\""), "has counter 2, expected 1"},
         {RELEASE("\"a\"", "1", "12", "5", GOOD_PATH, "\"\""), "not 64 hex digits"},
         {RELEASE("\"a\"", "1", ID, "0", GOOD_PATH, "\"\""), "no size in bytes"},
@@ -95,6 +103,24 @@ START_TEST(test_refusals)
         ck_assert_ptr_nonnull(strstr(err.where, "index.json"));
         ck_assert_ptr_null(index.releases);
     }
+}
+END_TEST
+
+START_TEST(test_longest_notes)
+{
+    char text[1024], notes[257];
+    struct tm_index index;
+    memset(notes, 'n', 256);
+    notes[256] = '\0';
+    for (size_t more = 0; more < 2; more++) {
+        snprintf(text, sizeof text,
+                 PAYLOAD("{\"name\":\"a\",\"counter\":1,\"package_id\":\"" ID
+                         "\",\"bytes\":500,\"path\":\"packages/" ID ".tmpk\",\"notes\":\"%s\"}"),
+                 notes + (1 - more));
+        ck_assert_int_eq(parse(text, &index), more == 0 ? TM_OK : TM_E_MALFORMED);
+        tm_index_deinit(&index);
+    }
+    ck_assert_ptr_nonnull(strstr(err.why, "no text of at most 255 bytes"));
 }
 END_TEST
 
@@ -122,6 +148,7 @@ Suite *tm_suite(void)
     TCase *tc = tcase_create("index_payload");
     tcase_add_test(tc, test_round_trip);
     tcase_add_test(tc, test_refusals);
+    tcase_add_test(tc, test_longest_notes);
     tcase_add_test(tc, test_memory_failures);
     suite_add_tcase(suite, tc);
     return suite;

@@ -3,6 +3,7 @@
 #include "package/ledger.h"
 
 #include "base/bytes.h"
+#include "tests/support/growth.h"
 #include "tests/support/package_sample.h"
 #include "tests/support/suite.h"
 
@@ -137,6 +138,34 @@ START_TEST(test_memory_failures)
 }
 END_TEST
 
+static tm_status write_ledger(struct tm_buf *out)
+{
+    return tm_pkg_ledger_write(&s.ledger, SAMPLE_CHUNKS, out, &err);
+}
+
+START_TEST(test_growth_failures)
+{
+    growth_fails_everywhere(write_ledger, bytes.bytes);
+    ck_assert_str_eq(err.what, "cannot write the ledger");
+}
+END_TEST
+
+START_TEST(test_several_banned)
+{
+    struct tm_node_id two[2] = {{{1}}, {{2}}}, *banned = s.ledger.banned;
+    s.ledger.banned = two;
+    s.ledger.banned_count = 2;
+    tm_buf_clear(&bytes);
+    ck_assert_int_eq(tm_pkg_ledger_write(&s.ledger, SAMPLE_CHUNKS, &bytes, &err), TM_OK);
+    ck_assert_int_eq(parse(), TM_OK);
+    bytes.data[16 + 64 + 20] = 0; /* no longer above the first */
+    ck_assert_int_eq(parse(), TM_E_MALFORMED);
+    ck_assert_str_eq(err.where, "f: at byte 1100");
+    s.ledger.banned = banned;
+    s.ledger.banned_count = 1;
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("ledger");
@@ -147,6 +176,8 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_rules);
     tcase_add_test(tc, test_writer_keeps_the_rules);
     tcase_add_test(tc, test_memory_failures);
+    tcase_add_test(tc, test_growth_failures);
+    tcase_add_test(tc, test_several_banned);
     suite_add_tcase(suite, tc);
     return suite;
 }

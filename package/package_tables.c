@@ -116,8 +116,9 @@ static tm_status check_sizes(const struct tm_pkg_layout *l, const char *name, st
                            "tables of %" PRIu64 " bytes, the limit is %u", tables_bytes,
                            TM_PACKAGE_TABLES_MAX);
     }
-    if (!tm_align_u64(l->front_bytes, TM_PACKAGE_ALIGN, &data_offset) ||
-        data_offset != l->data_offset) {
+    bool fits = tm_align_u64(l->front_bytes, TM_PACKAGE_ALIGN, &data_offset);
+    TM_ASSERT(fits); /* the tables are small */
+    if (data_offset != l->data_offset) {
         return TM_PKG_FAIL(err, TM_E_MALFORMED, name, H_DATA_OFFSET,
                            "chunks start at %" PRIu64 ", the tables give %" PRIu64, l->data_offset,
                            data_offset);

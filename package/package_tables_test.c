@@ -3,6 +3,7 @@
 #include "package/package_tables.h"
 
 #include "base/bytes.h"
+#include "tests/support/growth.h"
 #include "tests/support/package_sample.h"
 #include "tests/support/suite.h"
 
@@ -59,6 +60,7 @@ START_TEST(test_rules_of_the_tables)
     ck_assert_int_eq(again(), TM_OK);
     EXPECT(m->pipelines[0], long_pipeline, "pipeline of 256 bytes, the limit is 255");
     EXPECT(m->pipelines[0], "a\nb", "pipeline 0 is not printable ASCII");
+    EXPECT(m->pipelines[0], "a\x7f", "pipeline 0 is not printable ASCII");
     EXPECT(m->pipelines[1], "", "pipeline 1 is empty");
     EXPECT(m->tensors[0].pipeline, 2, "tensor 0 names pipeline 2 of 2");
     EXPECT(m->tensors[0].rank, 9, "has rank 9, the limit is 8");
@@ -95,7 +97,7 @@ START_TEST(test_names)
 {
     static const char *const bad[] = {"",     ".",   "..",     "/a",   "a/",   "a//b",
                                       "../a", "a/.", "a/../b", "a\\b", "a\nb", "a\177b"};
-    static const char *const good[] = {"a", "a/b", "...", "a.b", ".a", "..a/b..", "\xc3\xa4"};
+    static const char *const good[] = {"a", "a/b", "...", "a.b", ".a", "a.", "..a/b..", "\xc3\xa4"};
     char *kept = s.meta.attachments[0].name;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         s.meta.attachments[0].name = (char *)(uintptr_t)bad[i];
@@ -128,6 +130,127 @@ START_TEST(test_names)
     ck_assert_ptr_nonnull(strstr(err.why, "two attachments are called 'tokenizer/vocab.json'"));
     s.meta.attachments = attachments;
     s.meta.attachment_count = 1;
+}
+END_TEST
+
+/* A doubled name is found although others follow. */
+START_TEST(test_doubled_names_among_three)
+{
+    struct tm_pkg_tensor tensors[3] = {s.meta.tensors[0], s.meta.tensors[1]};
+    struct tm_pkg_tensor *kept_tensors = s.meta.tensors;
+    tensors[1].name = tensors[0].name;
+    tensors[1].name_bytes = tensors[0].name_bytes;
+    tensors[2] = (struct tm_pkg_tensor){.name = "z", .name_bytes = 1, .first_chunk = 3};
+    s.meta.tensors = tensors;
+    s.meta.tensor_count = 3;
+    ck_assert_int_eq(again(), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "have one name"));
+    tensors[1].name_bytes = 0; /* no name is a name, and the first in order */
+    ck_assert_int_eq(again(), TM_OK);
+    s.meta.tensors = kept_tensors;
+    s.meta.tensor_count = 2;
+
+    struct tm_pkg_attachment files[3] = {s.meta.attachments[0]}, *kept_files = s.meta.attachments;
+    files[1] = (struct tm_pkg_attachment){.name = files[0].name, .first_chunk = 5};
+    files[2] = (struct tm_pkg_attachment){.name = "z", .first_chunk = 5};
+    s.meta.attachments = files;
+    s.meta.attachment_count = 3;
+    ck_assert_int_eq(again(), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "two attachments are called"));
+    s.meta.attachments = kept_files;
+    s.meta.attachment_count = 1;
+}
+END_TEST
+
+START_TEST(test_sums_that_overflow)
+{
+    struct tm_pkg_meta *m = &s.meta;
+    uint64_t dims[TM_PACKAGE_RANK_MAX];
+    memcpy(dims, m->tensors[0].dim, sizeof dims);
+    m->tensors[0].dim[0] = 1ull << 60;
+    m->tensors[0].dim[2] = 2;
+    EXPECT(m->tensors[0].rank, 3, "overflow 64 bits");
+    memcpy(m->tensors[0].dim, dims, sizeof dims);
+    for (uint32_t owned = 0; owned < 2; owned++) { /* chunks of a tensor, of an attachment */
+        struct tm_pkg_chunk *c = &m->chunks[owned == 0 ? 0 : 3], pair[2] = {c[0], c[1]};
+        c[0].rows = c[0].cols = c[1].rows = UINT32_MAX;
+        EXPECT(c[1].cols, UINT32_MAX, owned == 0 ? "chunks of tensor 0" : "chunks of attachment 0");
+        memcpy(c, pair, sizeof pair);
+    }
+}
+END_TEST
+
+static tm_status parse_front(size_t bytes)
+{
+    struct tm_pkg_meta out;
+    uint8_t *exact = tm_memdup(front.data + 128, bytes);
+    tm_status status = tm_pkg_tables_parse(tm_view_of(exact, bytes), "f", &layout, &out, &err);
+    tm_free(exact);
+    tm_pkg_meta_deinit(&out);
+    return status;
+}
+
+/* Bytes that no writer of ours makes. */
+START_TEST(test_bytes_of_the_tables)
+{
+    uint8_t *name = front.data + 128 + 16 + 64;
+    ck_assert_int_eq(memcmp(name + 4, "sample", 6), 0);
+    name[6] = 0;
+    ck_assert_int_eq(parse_front(front.bytes - 128), TM_E_MALFORMED);
+    ck_assert_str_eq(err.why, "model name holds a zero byte");
+    name[6] = 'm';
+    uint8_t *reserved = front.data + front.bytes - SAMPLE_CHUNKS * 88 + 88 + 20;
+    reserved[3] = 1;
+    ck_assert_int_eq(parse_front(front.bytes - 128), TM_E_MALFORMED);
+    ck_assert_str_eq(err.why, "reserved bytes of chunk 1 are not zero");
+    reserved[3] = 0;
+    ck_assert_int_eq(parse_front(front.bytes - 128), TM_OK);
+}
+END_TEST
+
+/* Cut within the last tensor and the last attachment, with counts that still fit what is left. */
+START_TEST(test_cut_inside_records)
+{
+    char plan[1000];
+    memset(plan, 'p', sizeof plan - 1);
+    plan[sizeof plan - 1] = '\0';
+    char *kept = s.meta.plan;
+    s.meta.plan = plan;
+    s.meta.plan_digest = tm_digest_of(tm_view_str(plan));
+    for (uint32_t attachments = 0; attachments < 2; attachments++) {
+        s.meta.attachment_count = attachments;
+        s.meta.tensor_count = 1 - attachments;
+        s.meta.attachments[0].first_chunk = 0;
+        front.bytes = 128;
+        ck_assert_int_eq(tm_pkg_tables_write(&s.meta, &front), TM_OK);
+        tm_set_u32(front.data + 128 + 12, 0);
+        size_t end = front.bytes - 128 - (size_t)SAMPLE_CHUNKS * 88;
+        size_t record = attachments == 0 ? 4 + 8 + 20 + 8 + 16 + 32 : 4 + 20 + 12 + 8 + 32;
+        for (size_t n = end - record; n < end; n++) {
+            ck_assert_int_eq(parse_front(n), TM_E_MALFORMED);
+            ck_assert_msg(strstr(err.why, "the tables end inside") != NULL, "%zu: %s", n, err.why);
+        }
+    }
+    s.meta.plan = kept;
+    s.meta.tensor_count = 2;
+    s.meta.attachment_count = 1;
+}
+END_TEST
+
+static tm_status write_tables(struct tm_buf *out)
+{
+    return tm_pkg_tables_write(&s.meta, out);
+}
+
+START_TEST(test_growth_failures)
+{
+    growth_fails_everywhere(write_tables, tm_pkg_tables_bytes(&s.meta));
+    struct tm_buf out;
+    tm_buf_init(&out, 1 << 20);
+    s.meta.tensors[0].name_bytes = (size_t)UINT32_MAX + 1; /* its length has four bytes */
+    ck_assert_int_eq(write_tables(&out), TM_E_LIMIT);
+    s.meta.tensors[0].name_bytes = 8;
+    tm_buf_deinit(&out);
 }
 END_TEST
 
@@ -194,6 +317,24 @@ START_TEST(test_header)
         ck_assert_msg(strstr(err.why, cases[i].why) != NULL, "%zu: %s", i, err.why);
         header[cases[i].at] ^= 0x81;
     }
+    static const struct {
+        uint64_t data_bytes, file_bytes;
+    } ends[] = {
+        {UINT64_MAX - 63, 0},                                     /* chunks past 2^64 */
+        {UINT64_MAX - 63 - 4096, 0},                              /* ledger and tail past it */
+        {1ull << 63, (1ull << 63) + 100 + TM_PACKAGE_TAIL_BYTES}, /* more than a file can have */
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct tm_pkg_layout big = layout;
+        big.data_bytes = ends[i].data_bytes;
+        big.ledger_bytes = i == 1 ? 8192 : 100;
+        big.file_bytes = ends[i].file_bytes + (i == 2 ? layout.data_offset : 0);
+        tm_pkg_header_write(&big, header);
+        ck_assert_int_eq(tm_pkg_header_parse(tm_view_of(header, 128), "f", &out, &err),
+                         TM_E_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(err.why, "does not follow from the sizes of the parts"));
+    }
+    tm_pkg_header_write(&layout, header);
     tm_set_u64(header + 16, UINT64_MAX);
     ck_assert_int_eq(tm_pkg_header_parse(tm_view_of(header, 128), "f", &out, &err), TM_E_MALFORMED);
     ck_assert_ptr_nonnull(strstr(err.why, "overflows"));
@@ -210,6 +351,9 @@ START_TEST(test_tail)
     layout.file_bytes = layout.back_offset + 7 + TM_PACKAGE_TAIL_BYTES;
     tm_pkg_tail_write(&tail, bytes);
     struct tm_view view = tm_view_of(bytes, sizeof bytes);
+    struct tm_public_key owner;
+    ck_assert(tm_pkg_back_owner(view, &owner));
+    ck_assert(!tm_pkg_back_owner(tm_view_of(bytes, sizeof bytes - 1), &owner));
     ck_assert_int_eq(tm_pkg_tail_parse(view, "f", &layout, &out, &err), TM_OK);
     static const size_t places[] = {0, 7, 8, 15, 144, 247, 248, 255};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -228,6 +372,19 @@ START_TEST(test_pipeline_of_a_chunk)
         ck_assert_uint_eq(tm_pkg_chunk_pipeline(&s.meta, i, &owner), expected[i]);
     }
     ck_assert_uint_eq(owner, 2);
+    struct tm_pkg_attachment two[2] = {s.meta.attachments[0], s.meta.attachments[0]};
+    struct tm_pkg_attachment *kept = s.meta.attachments;
+    two[0].chunk_count = two[1].chunk_count = 1;
+    two[1].first_chunk = 4;
+    two[1].pipeline = 0;
+    s.meta.attachments = two;
+    s.meta.attachment_count = 2;
+    owner = 0;
+    ck_assert_uint_eq(tm_pkg_chunk_pipeline(&s.meta, 3, &owner), 1);
+    ck_assert_uint_eq(tm_pkg_chunk_pipeline(&s.meta, 4, &owner), 0);
+    ck_assert_uint_eq(owner, 3);
+    s.meta.attachments = kept;
+    s.meta.attachment_count = 1;
 }
 END_TEST
 
@@ -238,6 +395,11 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_rules_of_the_tables);
     tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_doubled_names_among_three);
+    tcase_add_test(tc, test_sums_that_overflow);
+    tcase_add_test(tc, test_bytes_of_the_tables);
+    tcase_add_test(tc, test_cut_inside_records);
+    tcase_add_test(tc, test_growth_failures);
     tcase_add_test(tc, test_counts_are_bounded_before_allocation);
     tcase_add_test(tc, test_truncated_and_longer_tables);
     tcase_add_test(tc, test_header);

@@ -2,6 +2,7 @@
  * Writing and reading whole packages: round trip, hostile changes, sizes past 4 GiB. */
 #include "package/package.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "package/package_tables.h"
+#include "tests/support/os_fault.h"
 #include "tests/support/package_sample.h"
 #include "tests/support/suite.h"
 
@@ -79,6 +81,9 @@ START_TEST(test_round_trip)
     ck_assert_uint_eq(tm_package_find(p, "b.weight", 8), 0);
     ck_assert_uint_eq(tm_package_find(p, "a.norm", 6), 1);
     ck_assert_uint_eq(tm_package_find(p, "a.nor", 5), UINT32_MAX);
+    ck_assert_uint_eq(tm_package_find(p, "a.norms", 7), UINT32_MAX);
+    ck_assert_uint_eq(tm_package_find(p, "b.weigh", 7), UINT32_MAX);
+    ck_assert_uint_eq(tm_package_find(p, "b.weights", 9), UINT32_MAX);
     ck_assert_uint_eq(tm_package_find(p, "", 0), UINT32_MAX);
     tm_buf_init(&chunk, 4096);
     for (uint32_t i = 0; i < SAMPLE_CHUNKS; i++) {
@@ -239,6 +244,11 @@ START_TEST(test_parts)
     ck_assert_int_eq(tm_pkg_parse_parts(front, back, "x", &id, stranger, &meta, &ledger, &err),
                      TM_E_VERIFY);
     ck_assert_ptr_nonnull(strstr(err.why, "signed by key"));
+    file.data[0] ^= 1;
+    ck_assert_int_eq(tm_pkg_parse_parts(front, back, "x", NULL, NULL, &meta, &ledger, &err),
+                     TM_E_MALFORMED);
+    ck_assert_str_eq(err.why, "not a .tmpk package (no magic)");
+    file.data[0] ^= 1;
     back.bytes--;
     ck_assert_int_eq(tm_pkg_parse_parts(front, back, "x", NULL, NULL, &meta, &ledger, &err),
                      TM_E_MALFORMED);
@@ -261,6 +271,34 @@ START_TEST(test_bad_ledger_signature_is_named)
     ck_assert_ptr_nonnull(strstr(err.why, "unit 2 is not signed by node"));
     ck_assert_ptr_nonnull(strstr(err.why, "4 of 5 signatures are good"));
     tm_package_close(&p);
+    s.ledger.entries[4].sig.b[5] ^= 1;
+    ck_assert_int_eq(sample_write(&s, path, &err), TM_OK);
+    ck_assert_int_eq(tm_package_open(path, &p, &err), TM_OK);
+    ck_assert_int_eq(tm_package_check_ledger(p, &good, &err), TM_E_VERIFY);
+    ck_assert_ptr_nonnull(strstr(err.why, "unit 2 is not signed by node"));
+    ck_assert_ptr_nonnull(strstr(err.why, "3 of 5 signatures are good"));
+    tm_package_close(&p);
+}
+END_TEST
+
+/* Each read fails once: an error that names the file, never a package that is called good. */
+START_TEST(test_read_failures)
+{
+    unsigned n = 0;
+    tm_status status;
+    bool failed;
+    do {
+        tm_os_fail_at(TM_OS_PREAD, ++n, EIO);
+        status = check_whole();
+        failed = tm_os_failed(TM_OS_PREAD);
+        tm_os_fail_at(TM_OS_PREAD, 0, 0);
+        ck_assert_int_eq(status == TM_OK, !failed);
+        ck_assert(!failed || strstr(err.where, path) != NULL);
+    } while (failed);
+    ck_assert_uint_gt(n, 3 + SAMPLE_CHUNKS);
+    tm_os_fail_at(TM_OS_PREAD, 1, EIO);
+    ck_assert(!tm_package_is(path));
+    tm_os_fail_at(TM_OS_PREAD, 0, 0);
 }
 END_TEST
 
@@ -399,6 +437,8 @@ START_TEST(test_open_refuses_other_files)
 {
     struct tm_package *p;
     ck_assert_int_eq(tm_package_open(dir, &p, &err), TM_E_USAGE);
+    put_file("GGUF and more", 13);
+    ck_assert(!tm_package_is(path));
     put_file("GGUF", 4);
     ck_assert(!tm_package_is(path));
     ck_assert(!tm_package_is(dir));
@@ -407,6 +447,7 @@ START_TEST(test_open_refuses_other_files)
     ck_assert_int_eq(tm_package_open(path, &p, &err), TM_E_NOT_FOUND);
     ck_assert(!tm_package_is(path));
     ck_assert_ptr_null(p);
+    tm_package_close(&p); /* of none */
 }
 END_TEST
 
@@ -426,6 +467,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_padding_is_checked);
     tcase_add_test(tc, test_parts);
     tcase_add_test(tc, test_bad_ledger_signature_is_named);
+    tcase_add_test(tc, test_read_failures);
     tcase_add_test(tc, test_writer_refuses);
     tcase_add_test(tc, test_empty_package);
     tcase_add_test(tc, test_past_4_gib);

@@ -12,6 +12,7 @@
 #include "package/index_payload.h"
 
 #define ENVELOPE_MAX (16u * 1024 * 1024)
+#define AROUND_PAYLOAD_MAX 1024 /* keys, signature and names of an envelope */
 
 void tm_index_init(struct tm_index *index)
 {
@@ -106,7 +107,7 @@ static tm_status put_envelope(const struct tm_identity *identity, struct tm_view
     struct tm_node_id id = tm_identity_node_id(identity);
     char keyid[TM_NODE_ID_TEXT], key[TM_PUBLIC_KEY_TEXT], hex[2 * TM_SIGNATURE_BYTES + 1];
     struct tm_jw jw;
-    tm_buf_init(&text, ENVELOPE_MAX);
+    tm_buf_init(&text, ENVELOPE_MAX - AROUND_PAYLOAD_MAX);
     tm_status status = tm_base64_encode(payload, &text);
     if (status == TM_OK) {
         tm_jw_begin(&jw, out, true);
@@ -132,9 +133,7 @@ tm_status tm_index_write(const struct tm_index *index, const struct tm_identity 
     if (status == TM_OK) {
         status = put_envelope(identity, tm_buf_view(&payload), out);
     }
-    if (status == TM_OK && out->bytes - before > ENVELOPE_MAX) {
-        status = TM_E_LIMIT;
-    }
+    TM_ASSERT(status != TM_OK || out->bytes - before <= ENVELOPE_MAX);
     tm_buf_deinit(&payload);
     if (status != TM_OK) {
         out->bytes = before;

@@ -120,8 +120,39 @@ START_TEST(test_add_refuses)
     ck_assert_int_eq(tm_index_add(&index1, "x", &id1, 0, "", &err), TM_E_USAGE);
     ck_assert_int_eq(tm_index_add(&index1, "x", &id1, 5, long_notes, &err), TM_E_USAGE);
     ck_assert_str_eq(err.why, "notes of 299 bytes, the limit is 255");
+    long_notes[256] = '\0';
+    ck_assert_int_eq(tm_index_add(&index1, "x", &id1, 5, long_notes, &err), TM_E_USAGE);
+    index1.releases[0].counter = INT64_MAX;
+    ck_assert_int_eq(tm_index_add(&index1, "m", &id1, 5, "", &err), TM_E_LIMIT);
+    ck_assert_str_eq(err.why, "the counter is at its end");
+    index1.releases[0].counter = 1;
+    index1.version = INT64_MAX;
+    ck_assert_int_eq(tm_index_add(&index1, "x", &id1, 5, "", &err), TM_E_LIMIT);
+    index1.version = 1;
     ck_assert_uint_eq(index1.version, 1);
     ck_assert_uint_eq(index1.count, 1);
+    long_notes[255] = '\0';
+    ck_assert_int_eq(tm_index_add(&index1, "x", &id1, 5, long_notes, &err), TM_OK);
+}
+END_TEST
+
+/* A payload that fits, whose envelope does not: base64 makes a third more of it. */
+START_TEST(test_index_too_large)
+{
+    struct tm_index big = {.version = 1, .count = 7500};
+    struct tm_buf out;
+    big.releases = tm_calloc(big.count, sizeof *big.releases);
+    for (size_t i = 0; i < big.count; i++) {
+        big.releases[i] = index1.releases[0];
+        memset(big.releases[i].notes, '\x01', sizeof big.releases[i].notes - 1);
+    }
+    tm_buf_init(&out, 64 << 20);
+    ck_assert_int_eq(tm_buf_put_str(&out, "kept"), TM_OK);
+    ck_assert_int_eq(tm_index_write(&big, publisher, &out, &err), TM_E_LIMIT);
+    ck_assert_ptr_nonnull(strstr(err.why, "with 7500 releases"));
+    ck_assert(tm_view_eq_str(tm_buf_view(&out), "kept"));
+    tm_buf_deinit(&out);
+    tm_index_deinit(&big);
 }
 END_TEST
 
@@ -234,6 +265,10 @@ START_TEST(test_envelopes)
     wrap("{}", "", TM_SIGN_INDEX);
     ck_assert_int_eq(read_with(publisher, &back), TM_E_MALFORMED);
     ck_assert_ptr_nonnull(strstr(err.why, "is not of schema"));
+    tm_buf_clear(&envelope);
+    ck_assert_int_eq(tm_buf_put_str(&envelope, "[1,2,3,4]"), TM_OK);
+    ck_assert_int_eq(read_with(publisher, &back), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "the envelope must be an object"));
     struct tm_view big = {.data = envelope.data, .bytes = (16u << 20) + 1};
     ck_assert_int_eq(tm_index_read(big, "i", tm_identity_public(publisher), 1, &back, NULL, &err),
                      TM_E_LIMIT);
@@ -273,10 +308,12 @@ Suite *tm_suite(void)
     Suite *suite = suite_create("release");
     TCase *tc = tcase_create("release");
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_golden_index);
     tcase_add_test(tc, test_add_counts_and_sorts);
     tcase_add_test(tc, test_golden);
     tcase_add_test(tc, test_add_refuses);
+    tcase_add_test(tc, test_index_too_large);
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_unknown_key);
     tcase_add_test(tc, test_each_byte_changed);

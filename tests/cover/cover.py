@@ -32,16 +32,16 @@ EVERY_BRANCH = {
     "base/root.c": PATH,
     "node/journal/journal.c": JOURNAL,
     "package/digest_map.c": PACKAGE,
+    "package/index_payload.c": PACKAGE,
+    "package/ledger.c": PACKAGE,
+    "package/package_parse.c": PACKAGE,
+    "package/package_read.c": PACKAGE,
+    "package/package_tables.c": PACKAGE,
+    "package/release.c": PACKAGE,
 }
 # Part of package verification, not yet complete: branches not taken, a number that only shrinks.
 AT_MOST_MISSING = {
     "node/coordinator/verify.c": 27,
-    "package/index_payload.c": 5,
-    "package/ledger.c": 8,
-    "package/package_parse.c": 15,
-    "package/package_read.c": 6,
-    "package/package_tables.c": 39,
-    "package/release.c": 4,
 }
 
 
