@@ -111,6 +111,7 @@ static tm_status act_unit(struct tm_worker *w, enum tm_worker_action_type type,
                           const struct held *held)
 {
     struct tm_worker_action *action = NULL;
+    TM_ASSERT(held != NULL);
     if (type == TM_WACT_UPLOAD) {
         TM_TRY(act_msg(w, type, TM_MSG_RESULT, &action));
         action->msg->result = (struct tm_msg_result){.token = held->token,
@@ -148,6 +149,7 @@ static tm_status stop(struct tm_worker *w, enum state state, const char *reason)
 
 static void set_stage(struct tm_worker *w, struct held *held, enum stage stage)
 {
+    TM_ASSERT(held != NULL);
     w->counts[held->stage]--;
     w->counts[stage]++;
     held->stage = stage;

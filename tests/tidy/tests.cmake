@@ -13,3 +13,11 @@ add_test(NAME tidy.clang
   COMMAND ${TMILL_RUN_CLANG_TIDY} -quiet -p ${CMAKE_BINARY_DIR}
     "${CMAKE_SOURCE_DIR}/${folders}/[a-z0-9_]+(?<!_test)(?<!_fuzz)[.]c$")
 set_tests_properties(tidy.clang PROPERTIES LABELS "tidy;slow" TIMEOUT 1800)
+
+# gcc's own analyzer over the same sources; the flags are those of the build.
+if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT CMAKE_CROSSCOMPILING)
+  add_test(NAME tidy.analyzer
+    COMMAND ${TMILL_SYSTEM_PYTHON} -B ${CMAKE_SOURCE_DIR}/tests/tidy/analyzer.py
+      ${CMAKE_BINARY_DIR})
+  set_tests_properties(tidy.analyzer PROPERTIES LABELS "tidy;slow" TIMEOUT 900)
+endif()
