@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -21,22 +23,70 @@ struct tm_json_doc {
 
 /* ---- jansson's memory ---- */
 
-/* jansson ignores some failed allocations and would then give a cut string, so failures are kept
- * here and looked at after each parse. */
-static _Thread_local bool alloc_failed;
+/* jansson goes on after some failed allocations, with a cut text or an assertion. So none of its
+ * calls sees one: the parse is left by a jump, and what it had allocated, a list, is freed. */
+struct block {
+    struct block *before, *behind; /* of the parse; NULL once that has ended */
+};
+_Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "what follows is aligned");
 
-static void *counted_alloc(size_t bytes)
+static _Thread_local struct block blocks; /* of the present parse; a ring through this one */
+static _Thread_local jmp_buf out_of_memory;
+
+static void *listed_alloc(size_t bytes)
 {
-    void *ptr = tm_alloc(bytes);
-    if (ptr == NULL) {
-        alloc_failed = true;
+    struct block *b = bytes <= SIZE_MAX - sizeof *b ? tm_alloc(sizeof *b + bytes) : NULL;
+    if (b == NULL) {
+        longjmp(out_of_memory, 1);
     }
-    return ptr;
+    *b = (struct block){&blocks, blocks.behind};
+    blocks.behind->before = b;
+    blocks.behind = b;
+    return b + 1;
+}
+
+static void listed_free(void *ptr)
+{
+    struct block *b = ptr != NULL ? (struct block *)ptr - 1 : NULL;
+    if (b != NULL && b->behind != NULL) {
+        b->before->behind = b->behind;
+        b->behind->before = b->before;
+    }
+    tm_free(b);
+}
+
+/* The document outlives the parse, perhaps on another thread: its blocks leave the list. Or, when
+ * there is none, all are freed. */
+static void end_of_parse(bool keep)
+{
+    for (struct block *b = blocks.behind; b != &blocks;) {
+        struct block *behind = b->behind;
+        *b = (struct block){NULL, NULL};
+        if (!keep) {
+            tm_free(b);
+        }
+        b = behind;
+    }
+}
+
+/* NULL and TM_OK: *e says why. */
+static tm_status load(struct tm_view text, json_error_t *e, json_t **out)
+{
+    blocks = (struct block){&blocks, &blocks};
+    *out = NULL;
+    if (setjmp(out_of_memory) != 0) {
+        end_of_parse(false);
+        return TM_E_NOMEM;
+    }
+    *out = json_loadb((const char *)text.data, text.bytes,
+                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, e);
+    end_of_parse(*out != NULL);
+    return TM_OK;
 }
 
 static void set_up_jansson(void)
 {
-    json_set_alloc_funcs(counted_alloc, tm_free);
+    json_set_alloc_funcs(listed_alloc, listed_free);
     /* A random seed, so that nobody can choose tensor names that all collide. */
     size_t seed = 0;
     ssize_t got = 0;
@@ -213,10 +263,7 @@ static tm_status parse(struct tm_view text, struct scan *s, const char *where,
     json_error_t e = {.position = 0};
     if (status == TM_OK) {
         struct tm_view used = s->fixes > 0 ? tm_buf_view(s->fixed) : text;
-        alloc_failed = false;
-        doc->root = json_loadb((const char *)used.data, used.bytes,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-        status = alloc_failed ? TM_E_NOMEM : TM_OK;
+        status = load(used, &e, &doc->root);
     }
     if (status != TM_OK) {
         return tm_err_set(err, TM_E_NOMEM, where, "cannot read the JSON", NULL,

@@ -3,6 +3,7 @@
  * accepted lies inside the file and does not overlap. */
 #include "base/bytes.h"
 #include "model/llama2c.h"
+#include "tests/support/short_memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sum += t->bytes;
         }
         TM_ASSERT(sum < options.file_bytes);
-        TM_ASSERT(tm_inventory_seal(&inventory, &err) == TM_OK);
+        TM_ASSERT(ok_or_ran_out(tm_inventory_seal(&inventory, &err)));
     }
     tm_inventory_deinit(&inventory);
     return 0;

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "scheduler/coordinator.h"
+#include "tests/support/short_memory.h"
 
 #define UNITS 12
 #define OWNER_UNIT 0
@@ -43,7 +44,7 @@ static struct tm_coordinator *make(void)
                                              .audit_every = 3,
                                              .uploads_max = 3};
     struct tm_coordinator *c = NULL;
-    TM_ASSERT(tm_coordinator_new(&options, &c) == TM_OK);
+    TM_ASSERT(ok_or_ran_out(tm_coordinator_new(&options, &c)));
     return c;
 }
 
@@ -102,7 +103,8 @@ static void look_at(struct fuzz *f, const struct tm_coord_actions *actions)
     TM_ASSERT(!f->done || status.done == UNITS);
 }
 
-static void one_event(struct fuzz *f, struct tm_coord_actions *actions)
+/* False when memory has run out: what the actions say is then not the whole. */
+static bool one_event(struct fuzz *f, struct tm_coord_actions *actions)
 {
     static struct tm_msg msg;
     struct tm_public_key key = {{tm_cursor_u8(&f->in) % NODES}};
@@ -120,9 +122,13 @@ static void one_event(struct fuzz *f, struct tm_coord_actions *actions)
         event.verdict = (enum tm_verdict)(tm_cursor_u8(&f->in) % 6);
         event.audited = tm_cursor_u8(&f->in) % 2 == 0;
     }
-    TM_ASSERT(tm_coordinator_step(f->c, &event, f->now_ms, actions) == TM_OK);
-    look_at(f, actions);
+    tm_status status = tm_coordinator_step(f->c, &event, f->now_ms, actions);
+    TM_ASSERT(ok_or_ran_out(status));
+    if (status == TM_OK) {
+        look_at(f, actions);
+    }
     tm_coord_actions_clear(actions);
+    return status == TM_OK;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -130,8 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz f = {.c = make(), .in = tm_cursor_of(tm_view_of(data, size))};
     struct tm_coord_actions actions;
     tm_coord_actions_init(&actions);
-    while (tm_cursor_left(&f.in) > 0 && !f.in.overrun) {
-        one_event(&f, &actions);
+    while (f.c != NULL && tm_cursor_left(&f.in) > 0 && !f.in.overrun) {
+        if (!one_event(&f, &actions)) {
+            break;
+        }
     }
     tm_coord_actions_deinit(&actions);
     tm_coordinator_destroy(&f.c);

@@ -5,6 +5,7 @@
 #define TM_TESTS_TOKENIZER_FUZZ_H
 
 #include "model/tokenizer/tokenizer.h"
+#include "tests/support/short_memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,7 +36,7 @@ static inline int tokenizer_fuzz_one(const uint8_t *data, size_t size, tokenizer
                                          0, &back, &err);
         }
         TM_ASSERT(status == TM_OK || status == TM_E_MALFORMED || status == TM_E_LIMIT ||
-                  status == TM_E_NOMEM);
+                  ran_out(status));
         tm_buf_deinit(&ids);
         tm_buf_deinit(&back);
     }
