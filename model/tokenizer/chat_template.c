@@ -242,7 +242,8 @@ tm_status tm_chat_recognise(struct tm_view template, struct tm_chat *out, struct
     struct tm_buf text;
     tm_buf_init(&text, (size_t)TEMPLATE_MAX * 2);
     tm_status status =
-        template.bytes > TEMPLATE_MAX || memchr(template.data, 0, template.bytes) != NULL
+        template.bytes > TEMPLATE_MAX ||
+                (template.bytes > 0 && memchr(template.data, 0, template.bytes) != NULL)
             ? TM_E_LIMIT
             : spell(template, &text);
     bool known = false;
