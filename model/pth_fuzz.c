@@ -15,7 +15,7 @@ static void check(struct tm_checkpoint *checkpoint, size_t index)
     const struct tm_tensor *t = &tm_checkpoint_inventory(checkpoint)->tensors[index];
     struct tm_digest digest;
     size_t bytes = t->bytes < 4096 ? (size_t)t->bytes : 4096;
-    uint8_t *whole = tm_calloc(1, 2 * bytes), *part = whole + bytes;
+    uint8_t *whole = tm_calloc(1, 2 * bytes), *part = whole != NULL ? whole + bytes : NULL;
     if (whole == NULL) {
         TM_ASSERT(tm_mem_failed());
         return;

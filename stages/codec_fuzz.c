@@ -69,11 +69,12 @@ static void check_symbols(const struct tm_pipeline *p, struct tm_block_shape sha
     struct tm_symbols symbols;
     struct tm_buf again;
     size_t count = (size_t)shape.rows * shape.cols;
-    float *first = tm_calloc(2 * count, sizeof *first), *second = first + count;
+    float *first = tm_calloc(2 * count, sizeof *first);
     if (first == NULL) {
         TM_ASSERT(tm_mem_failed());
         return;
     }
+    float *second = first + count;
     tm_symbols_init(&symbols);
     tm_buf_init(&again, tm_pipeline_bound(p, shape));
     tm_status status =

@@ -77,11 +77,12 @@ static void fuzz_encode(const struct tm_pipeline *p, struct tm_block_shape shape
 static void fuzz_block(uint8_t choice, struct tm_block_shape shape, struct tm_view rest)
 {
     size_t count = (size_t)shape.rows * shape.cols;
-    float *values = tm_calloc(2 * count, sizeof *values), *source = values + count;
+    float *values = tm_calloc(2 * count, sizeof *values);
     if (values == NULL) {
         TM_ASSERT(tm_mem_failed());
         return;
     }
+    float *source = values + count;
     if (choice < FLOATS) {
         struct tm_pipeline p = must_parse(float_pipelines[choice]);
         fuzz_decode(&p, shape, rest, values);
