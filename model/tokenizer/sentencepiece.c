@@ -13,7 +13,7 @@ tm_status tm_spm_put(struct tm_tokenizer *t, uint32_t id, struct tm_view text, d
     if (kind == TM_PIECE_CONTROL || (kind == TM_PIECE_USER_DEFINED && !unigram)) {
         bool control = kind == TM_PIECE_CONTROL;
         /* GGUF files of Gemma write runs of blanks as such: they are found before marks are put. */
-        bool raw = control || memchr(text.data, ' ', text.bytes) != NULL;
+        bool raw = control || (text.bytes > 0 && memchr(text.data, ' ', text.bytes) != NULL);
         struct tm_added_token token = {
             .id = id, .special = control, .normalized = !raw, .verbatim = !raw};
         status = tm_added_put(&t->added, token, text);

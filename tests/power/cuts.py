@@ -176,13 +176,14 @@ class Walk:
         while len(self.judges) >= JUDGES:
             self.wait_for_judge()
         self.states += 1
-        copy = self.scenario.off(f"copy-{self.states % (JUDGES + 1)}")
+        # A file of its own: a slow judge may still look at an older one.
+        copy = self.scenario.off(f"copy-{self.states}")
         written = self.disk.cut(copy)
         acknowledged = self.scenario.acknowledged()
         self.last = (written, acknowledged)
         pid = disk.in_namespace(lambda: self.judge(what, acknowledged, printed), copy,
                                 self.scenario.top, self.disk.kind)
-        self.judges[pid] = what
+        self.judges[pid] = (what, copy)
 
     def judge(self, what, acknowledged, printed):
         try:
@@ -200,6 +201,8 @@ class Walk:
 
     def wait_for_judge(self):
         pid, status = os.wait()
-        what = self.judges.pop(pid, None)
+        what, copy = self.judges.pop(pid, (None, None))
+        if copy is not None:
+            os.unlink(copy)  # gone once its loop device is
         if what is not None and status != 0:
             self.failures.append(what)
