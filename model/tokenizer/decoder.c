@@ -271,16 +271,9 @@ static tm_status strip_first(const struct tm_token_decoder_step *step, struct tm
 static tm_status replace(const struct tm_token_decoder_step *step, struct tm_view text,
                          struct tm_pieces *out)
 {
-    struct tm_buf result, spare;
-    tm_buf_init(&result, TM_PIECES_TEXT_MAX);
-    tm_buf_init(&spare, TM_PIECES_TEXT_MAX);
-    tm_status status = tm_normals_apply(&step->replace, text, &result, &spare);
-    if (status == TM_OK) {
-        status = put(out, tm_buf_view(&result));
-    }
-    tm_buf_deinit(&result);
-    tm_buf_deinit(&spare);
-    return status;
+    size_t from = out->text.bytes;
+    TM_TRY(tm_normals_replace(&step->replace.steps[0], text, &out->text));
+    return tm_pieces_close(out, from, false);
 }
 
 static tm_status apply_one(const struct tm_token_decoder *decoder, size_t index,

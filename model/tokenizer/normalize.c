@@ -267,7 +267,7 @@ static tm_status strip(const struct tm_normal *step, struct tm_view text, struct
     return from < to ? tm_buf_put(out, text.data + from, to - from) : TM_OK;
 }
 
-static tm_status replace(const struct tm_normal *step, struct tm_view text, struct tm_buf *out)
+tm_status tm_normals_replace(const struct tm_normal *step, struct tm_view text, struct tm_buf *out)
 {
     size_t done = 0, from = 0, start, end;
     while (from <= text.bytes) {
@@ -307,7 +307,7 @@ static tm_status apply_one(const struct tm_normal *step, struct tm_view text, st
     case TM_NORMAL_STRIP:
         return strip(step, text, out);
     case TM_NORMAL_REPLACE:
-        return replace(step, text, out);
+        return tm_normals_replace(step, text, out);
     case TM_NORMAL_PREPEND:
         if (text.bytes > 0) {
             TM_TRY(tm_buf_put(out, step->text, step->text_bytes));

@@ -50,6 +50,9 @@ tm_status tm_normals_add(struct tm_normals *normals, enum tm_normal_kind kind,
 /* All steps over valid UTF-8; *out is replaced. `spare` is work space. */
 tm_status tm_normals_apply(const struct tm_normals *normals, struct tm_view text,
                            struct tm_buf *out, struct tm_buf *spare) TM_MUST_USE;
+/* One step of the kind REPLACE; appends. */
+tm_status tm_normals_replace(const struct tm_normal *step, struct tm_view text,
+                             struct tm_buf *out) TM_MUST_USE;
 /* Unicode's White_Space. */
 bool tm_is_space(uint32_t code);
 
