@@ -48,13 +48,6 @@ static tm_status check_package(struct verify *v, struct tm_err *err)
         return fails(v, "owner", "signed by another key", tm_public_key_text(&r->owner, key), err);
     }
     TM_TRY(tm_package_check(v->package, err));
-    struct tm_digest plan = tm_digest_of(tm_view_str(v->meta->plan));
-    if (!tm_digest_eq(&plan, &v->meta->plan_digest)) {
-        return fails(v, "plan", "plan does not verify",
-                     "its SHA-256 is not the one that nodes "
-                     "signed for",
-                     err);
-    }
     TM_TRY(tm_package_check_ledger(v->package, &r->signatures, err));
     r->chunks = v->meta->chunk_count;
     r->nodes = ledger->node_count;
