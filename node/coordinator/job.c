@@ -225,11 +225,9 @@ static tm_status open_state(struct tm_job *job, const char *state_dir, uint32_t 
     return tm_store_open(&store, &job->chunks, err);
 }
 
-static tm_status prepare(struct tm_job *job, const struct tm_job_options *options,
-                         struct tm_err *err)
+static tm_status open_files(struct tm_job *job, const struct tm_job_options *options,
+                            struct tm_err *err)
 {
-    char state[TM_PATH_MAX];
-    uint32_t weights = options->block_weights != 0 ? options->block_weights : TM_BLOCK_WEIGHTS;
     bool file_recipe = strchr(options->recipe, '/') != NULL || strchr(options->recipe, '.') != NULL;
     const char *under = options->tensors_under != NULL ? options->tensors_under : "";
     TM_TRY(tm_checkpoint_open_under(options->model_path, under[0] != '\0' ? under : NULL,
@@ -249,6 +247,15 @@ static tm_status prepare(struct tm_job *job, const struct tm_job_options *option
             return TM_E_NOMEM;
         }
     }
+    return TM_OK;
+}
+
+static tm_status prepare(struct tm_job *job, const struct tm_job_options *options,
+                         struct tm_err *err)
+{
+    char state[TM_PATH_MAX];
+    uint32_t weights = options->block_weights != 0 ? options->block_weights : TM_BLOCK_WEIGHTS;
+    TM_TRY(open_files(job, options, err));
     TM_TRY(tm_job_make_plan(job, options, err));
     if (options->state_dir != NULL) {
         snprintf(state, sizeof state, "%s", options->state_dir);
@@ -256,7 +263,9 @@ static tm_status prepare(struct tm_job *job, const struct tm_job_options *option
         TM_TRY(tm_xdg_dir(TM_XDG_STATE, state, err));
     }
     tm_job_sweep(state); /* before the free space is asked for */
-    TM_TRY(check_space(job, state, err));
+    TM_TRY(check_space(job, state, err)); /* before hours of reading */
+    TM_TRY(tm_job_read_source(job, options, err));
+    TM_TRY(check_space(job, state, err)); /* what is kept without loss needs more */
     make_id(job, weights);
     return open_state(job, state, weights, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a model and a recipe to a plan, units and source digests: see job.h. Two passes over the
- * source: the first looks at every value that would be compressed, the second hashes every unit. */
+ * From a model and a recipe to a plan, units and source digests: see job_private.h. Reading is two
+ * passes over the source: the first looks at every value that would be compressed, the second
+ * hashes every unit. */
 #include "node/coordinator/job.h"
 
 #include <stdio.h>
@@ -300,8 +301,6 @@ tm_status tm_job_make_plan(struct tm_job *job, const struct tm_job_options *opti
 {
     const struct tm_inventory *inv = tm_checkpoint_inventory(job->checkpoint);
     struct tm_recipe *recipe = NULL;
-    struct tm_progress *progress = NULL;
-    bool kept = false;
     tm_status status;
     for (size_t i = 0; i < inv->warning_count; i++) {
         TM_TRY(warn(job, inv->warnings[i]));
@@ -309,7 +308,18 @@ tm_status tm_job_make_plan(struct tm_job *job, const struct tm_job_options *opti
     TM_TRY_GOTO(load_recipe(options->recipe, &recipe, err), done);
     TM_TRY_GOTO(tm_plan_make(recipe, inv, &tm_stage_resolver, &job->plan, err), done);
     TM_TRY_GOTO(warn_planned(job), done);
-    TM_TRY_GOTO(split(job, options, err), done);
+    status = split(job, options, err);
+done:
+    tm_recipe_destroy(&recipe);
+    return status;
+}
+
+tm_status tm_job_read_source(struct tm_job *job, const struct tm_job_options *options,
+                             struct tm_err *err)
+{
+    struct tm_progress *progress = NULL;
+    bool kept = false;
+    tm_status status;
     progress = tm_progress_new(&(struct tm_progress_options){.label = "read",
                                                              .total = source_bytes(job),
                                                              .unit = TM_PROGRESS_BYTES,
@@ -322,6 +332,5 @@ tm_status tm_job_make_plan(struct tm_job *job, const struct tm_job_options *opti
     status = write_plan_text(job);
 done:
     tm_progress_finish(&progress);
-    tm_recipe_destroy(&recipe);
     return status;
 }

@@ -5,10 +5,15 @@
 
 #include "node/coordinator/job.h"
 
-/* job->checkpoint is open: recipe -> plan, preflight of every value, split, source digests, plan
- * text. Fills plan, split, pipelines, unit_source, tensor_source, plan_text, plan_digest, warnings.
- */
+/* job->checkpoint is open: recipe -> plan, split. Reads no weight. Fills plan, split, pipelines and
+ * warnings. */
 tm_status tm_job_make_plan(struct tm_job *job, const struct tm_job_options *options,
                            struct tm_err *err) TM_MUST_USE;
+
+/* The job is planned: reads the whole source, keeps the tensors whose values do not fit (plan,
+ * split, pipelines and warnings change with it). Fills unit_source, tensor_source, plan_text and
+ * plan_digest. */
+tm_status tm_job_read_source(struct tm_job *job, const struct tm_job_options *options,
+                             struct tm_err *err) TM_MUST_USE;
 
 #endif

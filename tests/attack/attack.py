@@ -8,10 +8,10 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 "whole"))
 from harness import EDGE, TMILL, Whole, main  # noqa: E402
-from makers import Tensor, hf_tensors, safetensors, weights  # noqa: E402
+from makers import Tensor, gguf, hf_tensors, safetensors, weights  # noqa: E402
 
-__all__ = ["Attack", "EDGE", "PAYLOADS", "TMILL", "Tensor", "hf_tensors", "main", "safetensors",
-           "weights"]
+__all__ = ["Attack", "EDGE", "PAYLOADS", "TMILL", "Tensor", "gguf", "hf_tensors", "main",
+           "safetensors", "weights"]
 
 # Title, clear screen, line break, carriage return, an 8-bit escape as U+009B, right-to-left
 # override and isolate (CVE-2021-42574), line separator, an invisible character, tags.

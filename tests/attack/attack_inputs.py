@@ -8,7 +8,7 @@ import socket
 import stat
 import struct
 
-from attack import EDGE, TMILL, Attack, hf_tensors, main, safetensors
+from attack import EDGE, TMILL, Attack, Tensor, gguf, hf_tensors, main, safetensors
 
 TEBI = 1 << 40
 SECONDS, RSS_KIB = 10, 96 << 10
@@ -134,6 +134,25 @@ class Inputs(Attack):
         self.ok("trust", "add", self.public_key(), program=EDGE)
         self.assertLess(self.quick({1, 4, 5}, "pull", self.path("site"), "m", program=EDGE).rss,
                         RSS_KIB)
+
+    def test_a_tebibyte_of_weights_is_refused_before_one_is_read(self):
+        """Legal models of a tebibyte of zeros: this disk has no room for what they become."""
+        side, name = 1 << 19, "model.layers.0.mlp.up_proj.weight"
+        header = json.dumps({name: {"dtype": "F32", "shape": [side, side],
+                                    "data_offsets": [0, TEBI]}}).encode()
+        header = struct.pack("<Q", len(header)) + header
+        head = gguf([Tensor("blk.0.ffn_up.weight", [[0]], raw=b"")], dims={0: [side, side]})
+        recipes = ["int8", "ternary", self.put(
+            "keep.toml", b'schema = 1\nrule = [{ match = "*", codec = "keep" }]\n')]
+        for model in (self.sparse("t.safetensors", header, len(header) + TEBI),
+                      self.sparse("t.gguf", head, len(head) + TEBI)):
+            self.quick({0}, "inspect", model)
+            for recipe in recipes:
+                for command in ("compress", "submit"):
+                    result = self.quick({6}, command, model, "-o", self.path("o.tmpk"),
+                                        "--recipe", recipe)
+                    self.assertRegex(result.err, "not enough free space.*the job may need")
+                    self.assertFalse(os.path.exists(self.path("o.tmpk")))
 
     def test_other_names_of_an_output_keep_their_content(self):
         model = self.put("m.safetensors", safetensors(hf_tensors()))
