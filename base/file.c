@@ -451,6 +451,13 @@ uint64_t tm_file_out_at(const struct tm_file_out *file)
     return file->at;
 }
 
+tm_status tm_file_out_temp(const struct tm_file_out *file, char *out)
+{
+    char folder[TM_PATH_MAX];
+    TM_TRY(tm_path_dir(folder, file->path));
+    return tm_path_join(out, folder, tm_path_base(file->temp));
+}
+
 static tm_status sync_and_close(struct tm_file_out *file, struct tm_err *err)
 {
     if (tm_os_fsync(file->fd) != 0) {

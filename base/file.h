@@ -51,6 +51,9 @@ tm_status tm_file_out_write(struct tm_file_out *file, const void *data, size_t b
 tm_status tm_file_out_write_at(struct tm_file_out *file, uint64_t offset, const void *data,
                                size_t bytes, struct tm_err *err) TM_MUST_USE;
 uint64_t tm_file_out_at(const struct tm_file_out *file); /* bytes appended so far */
+/* The temporary file's path into out[TM_PATH_MAX], to read what was written before it is committed.
+ */
+tm_status tm_file_out_temp(const struct tm_file_out *file, char *out) TM_MUST_USE;
 /* fsync, rename over PATH, fsync of the folder; frees *file in every case. On failure the
  * temporary file is gone and PATH is as before. */
 tm_status tm_file_out_commit(struct tm_file_out **file, struct tm_err *err) TM_MUST_USE;

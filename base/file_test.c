@@ -136,6 +136,7 @@ START_TEST(appears_whole_at_commit)
     struct tm_file_out *file = NULL;
     struct tm_err err;
     struct stat st;
+    char temp[TM_PATH_MAX];
     umask(022);
     put("f", "old");
     ck_assert_int_eq(tm_file_out_begin(in("f"), 0600, &file, &err), TM_OK);
@@ -144,6 +145,9 @@ START_TEST(appears_whole_at_commit)
     ck_assert_int_eq(tm_file_out_write(file, NULL, 0, &err), TM_OK);
     ck_assert_int_eq(tm_file_out_write(file, "78", 2, &err), TM_OK);
     ck_assert_uint_eq(tm_file_out_at(file), 8);
+    ck_assert_int_eq(tm_file_out_temp(file, temp), TM_OK);
+    ck_assert_int_eq(strncmp(temp, in("f.tmp-"), strlen(in("f.tmp-"))), 0);
+    ck_assert(holds(tm_path_base(temp), "12345678"));
     ck_assert(holds("f", "old"));
     ck_assert_uint_eq(entries(), 2);
     ck_assert_int_eq(tm_file_out_commit(&file, &err), TM_OK);

@@ -16,49 +16,58 @@
 #include "package/package.h"
 #include "package/release.h"
 
-static tm_status copy_package(const struct tm_root *root, const char *from, const char *to,
-                              struct tm_err *err)
+static tm_status copy_bytes(struct tm_file_in *in, struct tm_file_out *out, struct tm_err *err)
 {
-    struct tm_file_in *in = NULL;
-    struct tm_file_out *out = NULL;
-    uint8_t *piece = tm_alloc(1 << 20);
+    size_t piece_bytes = 1 << 20;
+    uint8_t *piece = tm_alloc(piece_bytes);
     tm_status status = piece != NULL ? TM_OK : TM_E_NOMEM;
-    TM_TRY_GOTO(status, done);
-    TM_TRY_GOTO(tm_file_open(from, &in, err), done);
-    TM_TRY_GOTO(tm_file_out_begin_in(root, to, 0644, &out, err), done);
-    for (uint64_t at = 0; at < tm_file_bytes(in);) {
+    for (uint64_t at = 0; at < tm_file_bytes(in) && status == TM_OK; at += piece_bytes) {
         uint64_t left = tm_file_bytes(in) - at;
-        size_t n = left < (1 << 20) ? (size_t)left : (size_t)1 << 20;
-        TM_TRY_GOTO(tm_file_read_at(in, at, piece, n, err), done);
-        TM_TRY_GOTO(tm_file_out_write(out, piece, n, err), done);
-        at += n;
+        size_t n = left < piece_bytes ? (size_t)left : piece_bytes;
+        status = tm_file_read_at(in, at, piece, n, err);
+        if (status == TM_OK) {
+            status = tm_file_out_write(out, piece, n, err);
+        }
     }
-    status = tm_file_out_commit(&out, err);
-done:
-    tm_file_out_abort(&out);
-    tm_file_close(&in);
     tm_free(piece);
     return status;
 }
 
 /* What was copied is what was verified: the file may have been another one by then. */
-static tm_status check_copy(const struct tm_root *root, const char *path,
-                            const struct tm_digest *id, struct tm_err *err)
+static tm_status check_copy(const struct tm_root *root, const struct tm_file_out *out,
+                            const char *from, const struct tm_digest *id, struct tm_err *err)
 {
+    static const char changed[] = "the package changed while it was copied";
+    char temp[TM_PATH_MAX];
     struct tm_package *copy = NULL;
-    tm_status status = tm_package_open_in(root, path, &copy, err);
+    TM_TRY(tm_file_out_temp(out, temp));
+    tm_status status = tm_package_open_in(root, temp, &copy, err);
     if (status == TM_OK) {
         status = tm_package_check(copy, err);
     }
-    if (status == TM_OK && !tm_digest_eq(tm_package_id(copy), id)) {
-        status = tm_err_set(err, TM_E_VERIFY, path, "cannot publish", "publish it again",
-                            "the package changed while it was copied");
-    }
+    bool other = status == TM_OK && !tm_digest_eq(tm_package_id(copy), id);
     tm_package_close(&copy);
-    if (status != TM_OK) {
-        tm_status removed = tm_file_remove_in(root, path, NULL);
-        (void)removed; /* no index names it */
+    if (other || status == TM_E_VERIFY || status == TM_E_MALFORMED) {
+        return tm_err_set(err, TM_E_VERIFY, from, "cannot publish", "publish it again", changed);
     }
+    return status;
+}
+
+/* A file gets its name, which is its hash, only when it was read again and is that package. */
+static tm_status copy_package(const struct tm_root *root, const char *from, const char *to,
+                              const struct tm_digest *id, struct tm_err *err)
+{
+    struct tm_file_in *in = NULL;
+    struct tm_file_out *out = NULL;
+    tm_status status;
+    TM_TRY_GOTO(tm_file_open(from, &in, err), done);
+    TM_TRY_GOTO(tm_file_out_begin_in(root, to, 0644, &out, err), done);
+    TM_TRY_GOTO(copy_bytes(in, out, err), done);
+    TM_TRY_GOTO(check_copy(root, out, from, id, err), done);
+    status = tm_file_out_commit(&out, err);
+done:
+    tm_file_out_abort(&out);
+    tm_file_close(&in);
     return status;
 }
 
@@ -142,8 +151,7 @@ static tm_status update_index(struct publish *p, const struct tm_identity *owner
         goto done;
     }
     /* The package is in place before the index names it. */
-    TM_TRY_GOTO(copy_package(p->root, p->package_path, p->target, err), done);
-    TM_TRY_GOTO(check_copy(p->root, p->target, &p->id, err), done);
+    TM_TRY_GOTO(copy_package(p->root, p->package_path, p->target, &p->id, err), done);
     TM_TRY_GOTO(tm_index_add(&index, p->name, &p->id, p->bytes, p->notes, err), done);
     TM_TRY_GOTO(tm_index_write(&index, owner, &text, err), done);
     TM_TRY_GOTO(tm_file_write_atomic_in(p->root, p->index_path, 0644, tm_buf_view(&text), err),

@@ -50,6 +50,7 @@ class Scenario:
     name = ""
     mib = 32
     short = False  # so few calls that the kernel may do something at each
+    code = 0       # how the undisturbed program ends
 
     def __init__(self, base):
         self.base = base                       # a folder of this scenario that no cut touches
@@ -84,6 +85,9 @@ class Scenario:
 
     def begin(self):
         """The traced program has started."""
+
+    def reached(self, number):
+        """The program stands still after its durable call of this number, and goes on after."""
 
     def acknowledged(self):
         """What somebody outside was promised so far; compared by value."""
@@ -147,6 +151,7 @@ class Walk:
                 for line in lines:
                     number, call = line.split()
                     self.calls[call] = self.calls.get(call, 0) + 1
+                    self.scenario.reached(int(number))
                     self.point(f"call {number} ({call})")
                     os.write(to_them, b"g")
         finally:
@@ -156,9 +161,9 @@ class Walk:
                 reader.join()
             process.stdout.close()
             process.stderr.close()
-        check(process.returncode == 0,
+        check(process.returncode == self.scenario.code,
               f"the program itself: exit {process.returncode}: {printed[process.stderr]}")
-        return printed[process.stdout]
+        return printed[process.stdout] if self.scenario.code == 0 else None
 
     def point(self, what):
         if self.scenario.short or self.random.randrange(EVERY.get(self.weather, 1)) == 0:

@@ -320,6 +320,38 @@ class Publish(Device):
         check(half_written(self.top) == [], f"left: {half_written(self.top)}")
 
 
+class PublishChanged(Device):
+    """The package becomes another one between the check and the copy: no file of the site ever has
+    a name that is not its hash, and what was published stays."""
+    name = "changed"
+    short = True
+    code = 4
+
+    def prepare(self):
+        self.publish(1, self.on("repo"))
+        shutil.copyfile(self.off("v2.tmpk"), self.off("changing.tmpk"))
+
+    def command(self):
+        return [TMILL, "publish", self.off("changing.tmpk"), "--repo", self.on("repo"), "--name",
+                "m", "--key", self.off("owner"), "--json"]
+
+    def reached(self, number):
+        if number == 1:  # the temporary file is made
+            with open(self.off("v1.tmpk"), "rb") as other, \
+                    open(self.off("changing.tmpk"), "r+b") as stream:
+                stream.write(other.read(os.path.getsize(stream.name)))
+
+    def judge(self, acknowledged, printed):
+        packages = self.on("repo/packages")
+        for name in os.listdir(packages):
+            if not HALF_WRITTEN.search(name):
+                made = self.tmill("verify", os.path.join(packages, name), "--json")
+                check(name == made["package_id"] + ".tmpk", f"{name} is another package")
+        self.publish(2, self.on("repo"))
+        names = sorted(os.listdir(packages))
+        check(names == sorted(f"{made}.tmpk" for made in self.packages.values()), f"left: {names}")
+
+
 class Key(Scenario):
     """A key is whole or absent, and once shown to its owner never lost."""
     name = "key"
@@ -363,4 +395,5 @@ class Trust(Scenario):
         self.edge("trust", "add", self.key, codes=(10,) if keys else (0,))
 
 
-ALL = (Job, Compress, Device, FirstInstall, Rollback, Remove, Publish, Key, Trust)
+ALL = (Job, Compress, Device, FirstInstall, Rollback, Remove, Publish, PublishChanged,
+       Key, Trust)

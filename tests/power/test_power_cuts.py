@@ -19,7 +19,7 @@ from power_scenarios import ALL
 
 # The least that must have been covered: fewer means that the tracer or the scenario is broken.
 LEAST = {"coordinator": 300, "compress": 300, "update": 300, "install": 300, "publish": 10,
-         "rollback": 3, "remove": 3, "key": 3, "trust": 3}
+         "changed": 3, "rollback": 3, "remove": 3, "key": 3, "trust": 3}
 
 
 def walk(kind, weather):
