@@ -298,3 +298,28 @@ const char *tm_format_f64(double value, char *out)
     uselocale(before);
     return out;
 }
+
+const char *tm_format_short(double value, char *out)
+{
+    /* Scaled to an integer by hand, so that no locale puts a comma in. */
+    if (!(value >= 0 && value < 1e12)) {
+        snprintf(out, TM_SHORT_TEXT, "-");
+        return out;
+    }
+    int digits = 0;
+    while (digits < 9 && value < 1000) {
+        value *= 10;
+        digits++;
+    }
+    uint64_t whole = (uint64_t)(value + 0.5), unit = 1;
+    for (int i = 0; i < digits; i++) {
+        unit *= 10;
+    }
+    if (digits == 0) {
+        snprintf(out, TM_SHORT_TEXT, "%llu", (unsigned long long)whole);
+    } else {
+        snprintf(out, TM_SHORT_TEXT, "%llu.%0*llu", (unsigned long long)(whole / unit), digits,
+                 (unsigned long long)(whole % unit));
+    }
+    return out;
+}

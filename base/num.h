@@ -32,5 +32,9 @@ const char *tm_format_bytes(uint64_t bytes, char *out);
 /* Shortest decimal that reads back to the same double, '.' in every locale; "null" if not finite.
  * */
 const char *tm_format_f64(double value, char *out);
+/* For people, into out[32]: four significant digits and at most nine behind the point, '.' in every
+ * locale; "-" for a negative number, one of 10^12 or more, and one that is not finite. */
+#define TM_SHORT_TEXT 32
+const char *tm_format_short(double value, char *out);
 
 #endif

@@ -305,6 +305,27 @@ static void use_comma_locale(const char *folder)
     ck_assert_str_eq(half, "0,5"); /* the trap is set */
 }
 
+START_TEST(short_text)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {{0.08977, "0.08977"},
+                 {1.4125, "1.413"},
+                 {1234.4, "1234"},
+                 {999.96, "1000.0"},
+                 {1e-12, "0.000000000"},
+                 {999999999999.0, "999999999999"},
+                 {1e12, "-"},
+                 {-1, "-"},
+                 {(double)NAN, "-"}};
+    char out[TM_SHORT_TEXT];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_str_eq(tm_format_short(cases[i].value, out), cases[i].text);
+    }
+}
+END_TEST
+
 START_TEST(locale_does_not_matter)
 {
     char folder[] = "/tmp/num_test-XXXXXX";
@@ -315,6 +336,7 @@ START_TEST(locale_does_not_matter)
     uint64_t bytes = 0;
     ck_assert_str_eq(tm_format_f64(-1234.5, out), "-1234.5");
     ck_assert_str_eq(tm_format_bytes(1536, out), "1.50 KiB");
+    ck_assert_str_eq(tm_format_short(1.5, out), "1.500");
     ck_assert_int_eq(tm_parse_f64(tm_view_str("1234.5"), &value), TM_OK);
     ck_assert(value == 1234.5);
     ck_assert_int_eq(tm_parse_f64(tm_view_str("1234,5"), &value), TM_E_MALFORMED);
@@ -340,6 +362,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, bytes_as_text);
     tcase_add_test(tc, f64_as_text);
     tcase_add_test(tc, f64_reads_back);
+    tcase_add_test(tc, short_text);
     tcase_add_test(tc, locale_does_not_matter);
     suite_add_tcase(suite, tc);
     return suite;

@@ -77,25 +77,5 @@ struct tm_sink tm_cli_sink(const struct tm_parsed *parsed)
 
 const char *tm_cli_number(double value, char *out)
 {
-    /* Scaled to an integer by hand, so that no locale puts a comma in. */
-    if (!(value >= 0 && value < 1e12)) {
-        snprintf(out, 32, "-");
-        return out;
-    }
-    int digits = 0;
-    while (digits < 9 && value * 1.0 < 1000) {
-        value *= 10;
-        digits++;
-    }
-    uint64_t whole = (uint64_t)(value + 0.5), unit = 1;
-    for (int i = 0; i < digits; i++) {
-        unit *= 10;
-    }
-    if (digits == 0) {
-        snprintf(out, 32, "%llu", (unsigned long long)whole);
-    } else {
-        snprintf(out, 32, "%llu.%0*llu", (unsigned long long)(whole / unit), digits,
-                 (unsigned long long)(whole % unit));
-    }
-    return out;
+    return tm_format_short(value, out);
 }

@@ -10,7 +10,7 @@
 
 extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
 extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
-extern const struct tm_command tm_cmd_eval, tm_cmd_run, tm_cmd_tokenize;
+extern const struct tm_command tm_cmd_eval, tm_cmd_report, tm_cmd_run, tm_cmd_tokenize;
 extern const struct tm_command tm_cmd_jobs, tm_cmd_show, tm_cmd_watch, tm_cmd_cancel;
 extern const struct tm_command tm_cmd_node_run, tm_cmd_selftest;
 extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_export;
@@ -34,7 +34,7 @@ tm_status tm_cli_identity(const char *given, const char *name, struct tm_identit
 void tm_cli_warnings(char *const *warnings, size_t count, bool quiet);
 /* Events on stderr: warnings and worse, or everything when verbose; none when quiet. */
 struct tm_sink tm_cli_sink(const struct tm_parsed *parsed);
-/* "0.0123" and so on: four significant digits into out[32], '.' in every locale. */
+/* tm_format_short, for the tables of commands; out[32]. */
 const char *tm_cli_number(double value, char *out);
 
 #endif

@@ -12,6 +12,7 @@ static const struct tm_command *const commands[] = {
     &tm_cmd_inspect,
     &tm_cmd_run,
     &tm_cmd_eval,
+    &tm_cmd_report,
     &tm_cmd_tokenize,
     &tm_cmd_verify,
     &tm_cmd_export,

@@ -29,6 +29,8 @@ INCLUDE_TABLE = {
     "node/common": {"may": ["base/*", "crypto/*", "model/*", "stages/*", "package/*",
                             "node/common/*"],
                     "not": ["*_encode.h", "*_encode_*.h"]},
+    "node/report": {"may": ["base/*", "crypto/*", "model/*", "stages/*", "package/*", "scheduler/*",
+                            "node/journal/*", "node/common/*", "node/report/*"]},
     "node/edge": {"may": ["base/*", "crypto/*", "model/*", "stages/*", "package/*",
                           "node/common/*", "node/edge/*"],
                   "not": ["*_encode.h", "*_encode_*.h"]},

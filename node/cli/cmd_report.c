@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * report: what a package or a job lost, where, and who made it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "node/cli/cli.h"
+#include "node/report/report_write.h"
+
+#define PAGE_BYTES_MAX ((size_t)64 << 20)
+
+static tm_status read_subject(const char *path, struct tm_report *report, struct tm_err *err)
+{
+    struct tm_package *package = NULL;
+    TM_TRY(tm_package_open(path, &package, err));
+    tm_status status = tm_report_of_package(package, path, report, err);
+    tm_package_close(&package);
+    return status;
+}
+
+/* The files of a list "a.json,b.json". */
+static tm_status read_quality(const char *list, struct tm_report *report, struct tm_err *err)
+{
+    while (list != NULL && *list != '\0') {
+        char path[TM_PATH_MAX];
+        size_t bytes = strcspn(list, ",");
+        if (bytes >= sizeof path) {
+            return tm_err_set(err, TM_E_USAGE, "--quality", "cannot read the figures", NULL,
+                              "a path has %zu bytes", bytes);
+        }
+        memcpy(path, list, bytes);
+        path[bytes] = '\0';
+        TM_TRY(tm_report_add_quality_file(report, path, err));
+        list += bytes + (list[bytes] == ',');
+    }
+    return TM_OK;
+}
+
+typedef tm_status (*page_writer)(const struct tm_report *report, struct tm_buf *out);
+
+static tm_status make_page(page_writer write, const struct tm_report *report, struct tm_buf *out,
+                           struct tm_err *err)
+{
+    tm_buf_init(out, PAGE_BYTES_MAX);
+    tm_status status = write(report, out);
+    return status == TM_OK ? TM_OK
+                           : tm_err_set(err, status, report->path, "cannot write the report", NULL,
+                                        "%s", tm_status_text(status));
+}
+
+static tm_status print_text(const struct tm_report *report, struct tm_err *err)
+{
+    struct tm_buf text;
+    tm_status status = make_page(tm_report_text, report, &text, err);
+    if (status == TM_OK) {
+        fwrite(text.data, 1, text.bytes, stdout);
+    }
+    tm_buf_deinit(&text);
+    return status;
+}
+
+static tm_status print_json(const struct tm_report *report, struct tm_err *err)
+{
+    struct tm_envelope json;
+    tm_envelope_begin(&json, "tmill.report/1");
+    tm_report_json(report, &json.jw);
+    return tm_envelope_end(&json, NULL, 0, err);
+}
+
+static tm_status run_report(const struct tm_command *command, const struct tm_parsed *parsed,
+                            struct tm_err *err)
+{
+    struct tm_report report;
+    TM_TRY(read_subject(parsed->arguments[0], &report, err));
+    tm_status status = read_quality(tm_opt_text(command, parsed, "quality"), &report, err);
+    if (status == TM_OK) {
+        status = parsed->json ? print_json(&report, err) : print_text(&report, err);
+    }
+    tm_report_deinit(&report);
+    return status;
+}
+
+static const struct tm_option options[] = {
+    {"quality", 0, TM_OPT_TEXT, "FILES", NULL, NULL,
+     "figures that tmill eval --json wrote; several with commas between"},
+    {0},
+};
+const struct tm_command tm_cmd_report = {
+    "report",
+    "PKG",
+    1,
+    1,
+    "says what a package lost, where, and who made it",
+    "Lists every tensor, worst first, with its error and size beside what they would be were its\n"
+    "weights normally distributed; draws a map of layers and kinds; names the nodes and how their\n"
+    "work was checked. The figures are those that the package carries, signed by its owner:\n"
+    "tmill verify proves them. The same package gives the same bytes.",
+    "  tmill report model.tmpk\n"
+    "  tmill report model.tmpk --quality model.json,int8.json,int4.json --json",
+    options,
+    run_report,
+};

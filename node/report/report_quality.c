@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Figures of quality out of the files of `tmill eval --json`. */
+#include "node/report/report.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#define FILE_BYTES_MAX ((size_t)1 << 20)
+
+static const char what_failed[] = "cannot read the figures";
+
+static tm_status malformed(const char *path, const char *key, struct tm_err *err)
+{
+    return tm_err_set(err, TM_E_MALFORMED, path, what_failed,
+                      "write it with tmill eval MODEL --base SOURCE --json",
+                      "'%s' is missing or no number that it can be", key);
+}
+
+/* ... a finite number that is not negative. */
+static bool number(const struct tm_json *from, const char *key, double *out)
+{
+    double value = 0;
+    if (!tm_json_f64(tm_json_get(from, key), &value) || !(value >= 0 && value < 1e300)) {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+struct field {
+    const char *key;
+    double *out;
+};
+
+/* The first key that is missing, or NULL. */
+static const char *read_fields(const struct tm_json *from, const struct field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!number(from, fields[i].key, fields[i].out)) {
+            return fields[i].key;
+        }
+    }
+    return NULL;
+}
+
+static const char *read_figures(const struct tm_json *data, struct tm_quality *q)
+{
+    const struct tm_json *base = tm_json_get(data, "base");
+    const struct field alone[] = {
+        {"nll", &q->nll},
+        {"nll_error", &q->nll_error},
+        {"perplexity", &q->perplexity},
+        {"perplexity_error", &q->perplexity_error},
+    };
+    const struct field beside[] = {
+        {"nll", &q->base_nll},        {"perplexity", &q->base_perplexity},
+        {"ratio", &q->ratio},         {"ratio_error", &q->ratio_error},
+        {"kl_mean", &q->kl_mean},     {"kl_error", &q->kl_error},
+        {"kl_median", &q->kl_median}, {"kl_99", &q->kl_99},
+        {"kl_max", &q->kl_max},       {"same_top", &q->same_top},
+    };
+    const char *missing = read_fields(data, alone, sizeof alone / sizeof alone[0]);
+    if (missing == NULL && (!tm_json_u64(tm_json_get(data, "tokens"), &q->tokens) ||
+                            !tm_json_u64(tm_json_get(data, "windows"), &q->windows))) {
+        missing = "tokens";
+    }
+    if (missing == NULL && base != NULL) {
+        q->has_base = true;
+        missing = read_fields(base, beside, sizeof beside / sizeof beside[0]);
+    }
+    return missing;
+}
+
+static char *label_of(const struct tm_json *data)
+{
+    struct tm_view model;
+    return tm_json_str(tm_json_get(data, "model"), &model)
+               ? tm_strdup(tm_path_base((const char *)model.data))
+               : tm_strdup("?");
+}
+
+static tm_status add(struct tm_report *report, const struct tm_json *root, const char *path,
+                     struct tm_err *err)
+{
+    const struct tm_json *data = tm_json_get(root, "data");
+    struct tm_report_quality quality = {0};
+    struct tm_view text;
+    if (!tm_json_str(tm_json_get(root, "schema"), &text) || !tm_view_eq_str(text, "tmill.eval/1")) {
+        return malformed(path, "schema", err);
+    }
+    const char *missing = read_figures(data, &quality.figures);
+    if (missing != NULL) {
+        return malformed(path, missing, err);
+    }
+    number(data, "bits_per_weight", &quality.bits_per_weight);
+    quality.is_this =
+        report->package_id[0] != '\0' && tm_json_str(tm_json_get(data, "package_id"), &text) &&
+        tm_view_eq_str(text, report->package_id) && tm_report_own_quality(report) == NULL;
+    quality.label = label_of(data);
+    if (quality.label == NULL) {
+        return tm_err_set(err, TM_E_NOMEM, path, what_failed, NULL, "out of memory");
+    }
+    report->qualities[report->quality_count++] = quality;
+    return TM_OK;
+}
+
+tm_status tm_report_add_quality_file(struct tm_report *report, const char *path, struct tm_err *err)
+{
+    struct tm_json_doc *doc = NULL;
+    struct tm_buf text;
+    if (report->quality_count == TM_REPORT_QUALITIES_MAX) {
+        return tm_err_set(err, TM_E_LIMIT, path, what_failed, "give fewer files",
+                          "there are %d figures already", TM_REPORT_QUALITIES_MAX);
+    }
+    tm_buf_init(&text, FILE_BYTES_MAX);
+    tm_status status = tm_file_read(path, &text, err);
+    if (status == TM_OK) {
+        status = tm_json_parse(tm_buf_view(&text), path, &doc, err);
+    }
+    if (status == TM_OK) {
+        status = add(report, tm_json_root(doc), path, err);
+    }
+    tm_json_free(&doc);
+    tm_buf_deinit(&text);
+    return status;
+}

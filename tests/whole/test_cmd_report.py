@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report: the figures of a package, the same bytes each time, and what is no package."""
+import json
+import os
+import shutil
+
+from contract import Contract
+from harness import Whole, main
+from makers import llama_gguf
+
+
+class Report(Contract, Whole):
+    COMMANDS = {"report": 1}
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.path("m.gguf")
+        llama_gguf(self.model)
+        self.package, self.made = self.compress(self.model, recipe="int4")
+
+    def figures(self, name, model):
+        """A file of figures, as `tmill eval --json` writes it."""
+        out = self.ok("eval", model, "--base", self.model, "-c", "64", "-n", "200", "--json").out
+        return self.put(name, out)
+
+    def test_tensors_worst_first_as_inspect_has_them(self):
+        data = self.data_of("report", self.package)
+        inspected = {t["name"]: t for t in self.data_of("inspect", self.package,
+                                                        "--tensors")["tensors"]}
+        self.assertEqual(data["package_id"], self.made["package_id"])
+        self.assertEqual({t["name"] for t in data["tensors"]}, set(inspected))
+        errors = [t["relative_error"] for t in data["tensors"]]
+        self.assertEqual(errors, sorted(errors, reverse=True))
+        for t in data["tensors"]:
+            self.assertEqual(t["relative_error"], inspected[t["name"]]["relative_error"])
+            self.assertEqual(t["bytes"], inspected[t["name"]]["bytes"])
+            self.assertEqual(t["lossless"], "predicted_error" not in t)
+            if not t["lossless"]:  # the model's weights are normally distributed
+                self.assertAlmostEqual(t["relative_error"] / t["predicted_error"], 1, delta=0.05)
+        kinds = {t["kind"] for t in data["tensors"]}
+        self.assertLessEqual({"embed", "q", "k", "v", "o", "gate", "up", "down", "norm"}, kinds)
+        self.assertEqual(sum(n["units"] for n in data["nodes"]), data["units"])
+
+    def test_the_same_bytes_from_another_folder(self):
+        os.mkdir(self.path("other"))
+        other = shutil.copy(self.package, self.path("other", os.path.basename(self.package)))
+        for flags in ([], ["--json"]):
+            first = self.ok("report", self.package, *flags).out
+            self.assertEqual(first, self.ok("report", other, *flags,
+                                            env={"TZ": "Asia/Tokyo", "LANG": "de_DE"}).out)
+            self.assertNotIn(self.dir, first)
+
+    def test_figures_of_quality(self):
+        files = [self.figures("this.json", self.package), self.figures("base.json", self.model)]
+        data = self.data_of("report", self.package, "--quality", ",".join(files))
+        wanted = [json.loads(self.read(name))["data"]["base"] for name in files]
+        self.assertEqual([q["kl_mean"] for q in data["quality"]], [b["kl_mean"] for b in wanted])
+        self.assertGreater(wanted[0]["kl_mean"], 0)
+        text = self.ok("report", self.package, "--quality", files[0]).out
+        self.assertIn("perplexity ", text)
+
+    def test_what_cannot_be_reported(self):
+        self.refused(3, ["nothing"], "report", self.path("nothing"))
+        self.refused(4, ["m.gguf"], "report", self.model)
+        broken = self.put("broken.tmpk", self.read(self.package)[:-1])
+        self.refused(4, ["broken.tmpk"], "report", broken)
+        self.refused(3, ["none.json"], "report", self.package, "--quality", self.path("none.json"))
+        other = self.put("other.json", json.dumps({"schema": "tmill.jobs/1", "data": {}}))
+        self.refused(4, ["other.json", "tmill eval"], "report", self.package, "--quality", other)
+        self.refused(4, ["text"], "report", self.package, "--quality", self.put("text", "hello"))
+
+
+if __name__ == "__main__":
+    main()
