@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/progress.h"
 #include "base/utf8.h"
 
 #define LINE_MAX_BYTES (64 * 1024)
@@ -118,6 +119,7 @@ static void emit_to_stream(void *context, enum tm_level level, const char *event
     tm_buf_init(&line, LINE_MAX_BYTES);
     tm_status status = tm_event_format(&line, level, event, fields, count);
     flockfile(stream);
+    tm_progress_clear(stream);
     if (status == TM_OK) {
         fwrite(line.data, 1, line.bytes, stream);
         putc('\n', stream);

@@ -2,6 +2,7 @@
 #include "base/progress.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,6 +39,9 @@ struct tm_progress {
     uint64_t second; /* of the newest bucket, since start */
     uint64_t buckets[BUCKETS];
 };
+
+/* Where a bar stands, in the words of whoever drew last; changed under the lock of that stream. */
+static _Atomic(FILE *) bar_stream;
 
 /* ---- rate ---- */
 
@@ -214,8 +218,11 @@ static void draw(struct tm_progress *p, bool final)
     char line[LINE_BYTES];
     format_line(p, final, width_of(p->stream), line);
     size_t label = strlen(p->label) < strlen(line) ? strlen(p->label) : strlen(line);
-    fprintf(p->stream, "\r\x1b[K%s%.*s%s%s", p->colour ? "\x1b[1;36m" : "", (int)label, line,
-            p->colour ? "\x1b[0m" : "", line + label);
+    flockfile(p->stream);
+    fprintf(p->stream, "\r\x1b[K%s%.*s%s%s%s", p->colour ? "\x1b[1;36m" : "", (int)label, line,
+            p->colour ? "\x1b[0m" : "", line + label, final ? "\n" : "");
+    atomic_store(&bar_stream, final ? NULL : p->stream);
+    funlockfile(p->stream);
     p->drawn = true;
 }
 
@@ -294,11 +301,21 @@ void tm_progress_update(struct tm_progress *p, uint64_t done, const char *note)
     }
 }
 
+void tm_progress_clear(FILE *stream)
+{
+    FILE *drawn = stream;
+    if (atomic_compare_exchange_strong(&bar_stream, &drawn, NULL)) {
+        fputs("\r\x1b[K", stream);
+    }
+}
+
 void tm_progress_pause(struct tm_progress *p)
 {
     if (p != NULL && p->drawn) {
-        fputs("\r\x1b[K", p->stream);
+        flockfile(p->stream);
+        tm_progress_clear(p->stream);
         fflush(p->stream);
+        funlockfile(p->stream);
         p->drawn = false;
     }
 }
@@ -313,10 +330,6 @@ void tm_progress_finish(struct tm_progress **progress)
      * the one line on stderr. */
     if (!p->quiet && p->printed) {
         show(p, true);
-        if (p->terminal) {
-            fputc('\n', p->stream);
-            fflush(p->stream);
-        }
     }
     tm_free(p);
     *progress = NULL;

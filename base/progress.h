@@ -31,6 +31,11 @@ void tm_progress_finish(struct tm_progress **progress);
 /* Clears a bar so that another line can be printed; the next update draws it again. */
 void tm_progress_pause(struct tm_progress *progress);
 
+/* Clears the bar that any thread of the process has drawn on the stream, if there is one: for lines
+ * that do not come from whoever draws it. The caller holds the stream's lock (flockfile) and writes
+ * its line before it gives that up. */
+void tm_progress_clear(FILE *stream);
+
 /* Rate over the last ten one-second buckets, for tests: units a second. */
 double tm_progress_rate(const struct tm_progress *progress);
 

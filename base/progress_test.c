@@ -9,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/event.h"
 #include "base/mem.h"
 #include "tests/support/suite.h"
 
@@ -248,6 +249,30 @@ START_TEST(bar_on_a_terminal)
 }
 END_TEST
 
+START_TEST(a_line_of_the_log_does_not_touch_the_bar)
+{
+    struct tm_sink sink = tm_sink_stream(stream, TM_LEVEL_INFO);
+    struct tm_progress *p = start("encode", 1344, TM_PROGRESS_ITEMS);
+    sim.now_ms += 1000;
+    tm_progress_update(p, 336, NULL);
+    printed();
+    for (int i = 0; i < 2; i++) {
+        TM_EVENT(&sink, TM_LEVEL_INFO, "node.joined", {"name", "a", 0});
+        const char *now = printed(); /* cleared once: the second line follows the first */
+        ck_assert_int_eq(strncmp(now, i == 0 ? "\r\x1b[Kts=" : "ts=", i == 0 ? 7 : 3), 0);
+        ck_assert_ptr_nonnull(strstr(now, "name=a\n"));
+    }
+    sim.now_ms += 100;
+    tm_progress_update(p, 400, NULL);
+    ck_assert_int_eq(strncmp(printed(), "\r\x1b[Kencode", 10), 0);
+    sim.now_ms += 100;
+    tm_progress_finish(&p);
+    printed();
+    TM_EVENT(&sink, TM_LEVEL_INFO, "node.left", {"name", "a", 0});
+    ck_assert_int_eq(strncmp(printed(), "ts=", 3), 0); /* nothing is cleared where no bar is */
+}
+END_TEST
+
 START_TEST(every_width_is_kept)
 {
     for (unsigned short width = 1; width < 200; width++) {
@@ -303,6 +328,7 @@ Suite *tm_suite(void)
     TCase *terminal = tcase_create("terminal");
     tcase_add_checked_fixture(terminal, setup_terminal, teardown);
     tcase_add_test(terminal, bar_on_a_terminal);
+    tcase_add_test(terminal, a_line_of_the_log_does_not_touch_the_bar);
     tcase_add_test(terminal, every_width_is_kept);
     tcase_add_test(terminal, colour_and_dumb_terminals);
     suite_add_tcase(suite, terminal);

@@ -11,6 +11,7 @@ function(tm_attack script)
 endfunction()
 
 tm_attack(attack_escapes)
+tm_attack(attack_terminal)
 tm_attack(attack_secrets)
 tm_attack(attack_inputs)
 tm_attack(attack_names)
