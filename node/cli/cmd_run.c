@@ -20,7 +20,8 @@ const struct tm_command tm_cmd_run = {
     "goes on with a text, as the model or package would",
     TM_RUN_COMMAND_DETAILS,
     "  tmill run model.tmpk -p 'Once upon a time'\n"
-    "  tmill run model.gguf -p 'The capital of France is' -n 20 --temperature 0.7 --seed 3",
+    "  tmill run model.gguf -p 'The capital of France is' -n 20 --temperature 0.7 --seed 3\n"
+    "  tmill run model.tmpk --chat --system 'Answer briefly.'",
     options,
     run_run,
 };

@@ -7,7 +7,21 @@
 
 #define TM_RUN_COMMAND_OPTIONS                                                                     \
     {"prompt", 'p', TM_OPT_TEXT, "TEXT", NULL, NULL, "the text to go on with [standard input]"},   \
-        {"tokens", 'n', TM_OPT_U64, "N", NULL, "128", "write at most N tokens"},                   \
+        {"tokens",                                                                                 \
+         'n',                                                                                      \
+         TM_OPT_U64,                                                                               \
+         "N",                                                                                      \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "write at most N tokens [128; with --chat as many as fit]"},                              \
+        {"chat", 0, TM_OPT_FLAG, NULL, NULL, NULL, "a conversation, by the model's template"},     \
+        {"system",                                                                                 \
+         0,                                                                                        \
+         TM_OPT_TEXT,                                                                              \
+         "TEXT",                                                                                   \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "what the model is told before the conversation"},                                        \
         {"temperature",                                                                            \
          0,                                                                                        \
          TM_OPT_TEXT,                                                                              \
@@ -26,7 +40,12 @@
 #define TM_RUN_COMMAND_DETAILS                                                                     \
     "Writes what the model makes of the prompt to standard output as it comes, without the\n"      \
     "prompt. The same model, prompt and seed give the same text on every machine and for every\n"  \
-    "number of threads."
+    "number of threads.\n\n"                                                                       \
+    "With --chat a prompt is a turn of a conversation: --prompt the only one, otherwise each "     \
+    "line\n"                                                                                       \
+    "of standard input is one and the answer comes before the next. On a terminal Ctrl-C ends "    \
+    "an\n"                                                                                         \
+    "answer (twice: the program) and Ctrl-D the conversation."
 
 /* Reads these options of a command and runs the model or package at `path`. `under`: see
  * tm_checkpoint_open_under, or NULL. */

@@ -92,6 +92,12 @@ START_TEST(what_is_refused)
     RUN("-p", "a", "--top-p", "1.5");
     ck_assert_ptr_nonnull(strstr(got.err, "--top-p"));
     ck_assert_int_eq(got.code, 2);
+    RUN("-p", "a", "--system", "x");
+    ck_assert_int_eq(got.code, 2);
+    ck_assert_ptr_nonnull(strstr(got.err, "add --chat"));
+    RUN("-p", "a", "--chat");
+    ck_assert_int_eq(got.code, 3);
+    ck_assert_ptr_nonnull(strstr(got.err, "the model has no chat template"));
 }
 END_TEST
 

@@ -263,7 +263,8 @@ const struct tm_command tm_edge_run = {
     1,
     "goes on with a text, as the installed model would",
     TM_RUN_COMMAND_DETAILS,
-    "  tmill-edge run smol -p 'Once upon a time'",
+    "  tmill-edge run smol -p 'Once upon a time'\n"
+    "  tmill-edge run smol --chat",
     run_options,
     run_run,
 };

@@ -7,7 +7,8 @@ Templates: tests/vectors/chat, llama.cpp's collection (deploy/setup.sh keeps it)
 files on the machine. One that we do not know must be refused; one that we know must give jinja2's
 text, for every conversation that we render, and those that we refuse must be refused by it too. The
 families that are promised must be known. Then tokenizers says whether SmolLM2's ids are right, and
-whether markers that a user writes stay text. TMILL_JUDGE_LINES is the number of random
+whether markers that a user writes stay text; and whether `run --chat` gives the model these ids in
+every turn. TMILL_JUDGE_LINES is the number of random
 conversations, TMILL_SEED their seed.
 """
 import glob
@@ -159,6 +160,37 @@ def check_ids(tmill, model, talks):
     return wrong
 
 
+def check_run(tmill, model):
+    """Before each answer of a conversation the model has the ids of the whole so far."""
+    judge = gguf_family(model)
+    judge.normalizer = None
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(
+        gguf.GGUFReader(model).fields["tokenizer.chat_template"].contents())
+    lines = ["Hello, my name is Ada.", "Write a word in Greek, and an emoji.", "What is my name?"]
+    wrong = compared = 0
+    for more in ([], ["--system", "Answer briefly."], ["--temperature", "2", "--seed", "7"]):
+        run = subprocess.run([tmill, "run", model, "--chat", "--json", "-n", "24", *more],
+                             input="\n".join(lines).encode(), capture_output=True, check=True)
+        turns = json.loads(run.stdout)["data"]["turns"]
+        said = [{"role": "system", "content": more[1]}] if "--system" in more else []
+        for line, turn in zip(lines, turns, strict=True):
+            said.append({"role": "user", "content": line})
+            ids = judge.encode(jinja_text(template, {"messages": said, "reply": True})).ids
+            # An answer that is cut inside a character is another text in JSON.
+            whole = "\ufffd" not in "".join(message["content"] for message in said)
+            said.append({"role": "assistant", "content": turn["text"]})
+            compared += whole
+            if whole and ids != turn["context_ids"]:
+                wrong += 1
+                print(f"run --chat {more}: {said}\n  ours   {turn['context_ids']}\n"
+                      f"  theirs {ids}")
+        kept = [len(turn["context_ids"]) - turn["read_tokens"] for turn in turns]
+        wrong += kept[0] != 0 or kept[1] < len(turns[0]["context_ids"])
+        print(f"run --chat {more}: {len(turns)} turns, {kept} tokens kept, {wrong} wrong so far")
+    return wrong + (compared < 7)
+
+
 def main():
     program, tmill = sys.argv[1:3]
     talks = conversations()
@@ -174,6 +206,7 @@ def main():
         print(f"promised and not known: {sorted(missing)}")
     model = os.environ.get("TMILL_MODEL_SMOL", os.path.join(CACHE, "models/smollm2-135m.gguf"))
     wrong += check_ids(tmill, model, talks[:200])
+    wrong += check_run(tmill, model)
     return 1 if wrong or missing else 0
 
 

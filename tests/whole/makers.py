@@ -202,17 +202,20 @@ def bpe_tokenizer(merges, added=(), as_pairs=False, **model):
                       ensure_ascii=False)
 
 
-def llama_gguf(path, seed=5, dtype="F32", layers=2, hidden=64, ffn=96):
-    """A llama that llama.cpp loads: byte tokens, random weights. Returns the tensors."""
+def llama_gguf(path, seed=5, dtype="F32", layers=2, hidden=64, ffn=96, template=None,
+               context=128):
+    """A llama that llama.cpp loads: byte tokens, random weights, ChatML's marks with a template.
+    Returns the tensors."""
     heads, kv_heads = 4, 2
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     tokens += ["\u2581"] + [chr(c) for c in range(97, 123)]
     tokens += [f"\u2581{chr(c)}" for c in range(97, 123)]
-    tokens += [f"x{i}" for i in range(-len(tokens) % 32)]
-    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259)
+    marks = ["<|im_start|>", "<|im_end|>"] if template else []
+    tokens += [f"x{i}" for i in range(-(len(tokens) + len(marks)) % 32)] + marks
+    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259 - len(marks)) + [3] * len(marks)
     scores = [0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)]
     pairs = [("general.architecture", "str", "llama"), ("general.name", "str", "tiny \u6a21"),
-             ("llama.context_length", "u32", 128), ("llama.embedding_length", "u32", hidden),
+             ("llama.context_length", "u32", context), ("llama.embedding_length", "u32", hidden),
              ("llama.block_count", "u32", layers), ("llama.feed_forward_length", "u32", ffn),
              ("llama.attention.head_count", "u32", heads),
              ("llama.attention.head_count_kv", "u32", kv_heads),
@@ -225,6 +228,7 @@ def llama_gguf(path, seed=5, dtype="F32", layers=2, hidden=64, ffn=96):
              ("tokenizer.ggml.bos_token_id", "u32", 1),
              ("tokenizer.ggml.eos_token_id", "u32", 2),
              ("tokenizer.ggml.unknown_token_id", "u32", 0)]
+    pairs += [("tokenizer.chat_template", "str", template)] if template else []
     shapes = [("token_embd.weight", (len(tokens), hidden))]
     for i in range(layers):
         p = f"blk.{i}."

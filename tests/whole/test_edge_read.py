@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """tmill-edge list, show, verify, export, run."""
+import os
+
 from contract import EdgeContract
-from harness import EDGE, Whole, main
+from harness import EDGE, ROOT, Whole, main
 from makers import hf_tensors, llama_gguf, safetensors
 
 
@@ -39,7 +41,9 @@ class Reading(EdgeContract, Whole):
 
     def test_run_is_that_of_tmill(self):
         model = self.path("r.gguf")
-        llama_gguf(model)
+        with open(os.path.join(ROOT, "tests/vectors/chat/smollm2.jinja"),
+                  encoding="utf-8") as stream:
+            llama_gguf(model, template=stream.read())
         package, _ = self.compress(model)
         self.ok("publish", package, "--repo", self.repo, "--name", "r")
         self.ok("pull", self.repo, "r", program=EDGE)
@@ -47,6 +51,9 @@ class Reading(EdgeContract, Whole):
         text = self.ok("run", "r", *words, program=EDGE).out
         self.assertEqual(text, self.ok("run", package, *words).out)
         self.assertEqual(self.edge("run", "r", *words)["tokens"], 12)
+        words += ["--chat", "--system", "s"]
+        self.assertEqual(self.edge("run", "r", *words)["turns"],
+                         self.data_of("run", package, *words)["turns"])
 
     def test_what_is_not_installed(self):
         for argv in (["show", "x"], ["verify", "x"], ["run", "x", "-p", "y"],
