@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/num.h"
 #include "node/cli/cli.h"
+#include "node/report/report_html.h"
 #include "node/report/report_write.h"
 
 #define PAGE_BYTES_MAX ((size_t)64 << 20)
@@ -67,6 +69,42 @@ static tm_status print_json(const struct tm_report *report, struct tm_err *err)
     return tm_envelope_end(&json, NULL, 0, err);
 }
 
+/* Writes a page to a file and, unless JSON comes out, says so. */
+static tm_status write_file(page_writer write, const struct tm_report *report, const char *path,
+                            const struct tm_parsed *parsed, struct tm_err *err)
+{
+    struct tm_buf page;
+    char name[1024], size[TM_NUM_TEXT];
+    if (tm_path_same(path, parsed->arguments[0])) {
+        return tm_err_set(err, TM_E_USAGE, path, "cannot write the report", "choose another file",
+                          "it would overwrite the package");
+    }
+    tm_status status = make_page(write, report, &page, err);
+    if (status == TM_OK) {
+        status = tm_file_write_atomic(path, 0644, tm_buf_view(&page), err);
+    }
+    if (status == TM_OK && !parsed->json) {
+        printf("written    %s, %s\n", tm_escape(path, strlen(path), name, sizeof name),
+               tm_format_bytes(page.bytes, size));
+    }
+    tm_buf_deinit(&page);
+    return status;
+}
+
+/* A file when one was asked for; the terminal gets the text otherwise, and JSON in any case. */
+static tm_status write_all(const struct tm_command *command, const struct tm_parsed *parsed,
+                           const struct tm_report *report, struct tm_err *err)
+{
+    const char *html = tm_opt_text(command, parsed, "html");
+    if (html != NULL) {
+        TM_TRY(write_file(tm_report_html, report, html, parsed, err));
+    }
+    if (parsed->json) {
+        return print_json(report, err);
+    }
+    return html != NULL ? TM_OK : print_text(report, err);
+}
+
 static tm_status run_report(const struct tm_command *command, const struct tm_parsed *parsed,
                             struct tm_err *err)
 {
@@ -74,13 +112,14 @@ static tm_status run_report(const struct tm_command *command, const struct tm_pa
     TM_TRY(read_subject(parsed->arguments[0], &report, err));
     tm_status status = read_quality(tm_opt_text(command, parsed, "quality"), &report, err);
     if (status == TM_OK) {
-        status = parsed->json ? print_json(&report, err) : print_text(&report, err);
+        status = write_all(command, parsed, &report, err);
     }
     tm_report_deinit(&report);
     return status;
 }
 
 static const struct tm_option options[] = {
+    {"html", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write it as one HTML page"},
     {"quality", 0, TM_OPT_TEXT, "FILES", NULL, NULL,
      "figures that tmill eval --json wrote; several with commas between"},
     {0},
@@ -96,6 +135,7 @@ const struct tm_command tm_cmd_report = {
     "work was checked. The figures are those that the package carries, signed by its owner:\n"
     "tmill verify proves them. The same package gives the same bytes.",
     "  tmill report model.tmpk\n"
+    "  tmill report model.tmpk --html report.html\n"
     "  tmill report model.tmpk --quality model.json,int8.json,int4.json --json",
     options,
     run_report,

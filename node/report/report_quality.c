@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
+#define BITS_MAX 64.0 /* of a weight that is a float64 */
 
 static const char what_failed[] = "cannot read the figures";
 
@@ -95,7 +96,10 @@ static tm_status add(struct tm_report *report, const struct tm_json *root, const
     if (missing != NULL) {
         return malformed(path, missing, err);
     }
-    number(data, "bits_per_weight", &quality.bits_per_weight);
+    if (!number(data, "bits_per_weight", &quality.bits_per_weight) ||
+        quality.bits_per_weight > BITS_MAX) {
+        quality.bits_per_weight = 0;
+    }
     quality.is_this =
         report->package_id[0] != '\0' && tm_json_str(tm_json_get(data, "package_id"), &text) &&
         tm_view_eq_str(text, report->package_id) && tm_report_own_quality(report) == NULL;

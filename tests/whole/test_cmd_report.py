@@ -44,11 +44,26 @@ class Report(Contract, Whole):
     def test_the_same_bytes_from_another_folder(self):
         os.mkdir(self.path("other"))
         other = shutil.copy(self.package, self.path("other", os.path.basename(self.package)))
+        strange = {"TZ": "Asia/Tokyo", "LANG": "de_DE"}
         for flags in ([], ["--json"]):
             first = self.ok("report", self.package, *flags).out
-            self.assertEqual(first, self.ok("report", other, *flags,
-                                            env={"TZ": "Asia/Tokyo", "LANG": "de_DE"}).out)
+            self.assertEqual(first, self.ok("report", other, *flags, env=strange).out)
             self.assertNotIn(self.dir, first)
+        self.ok("report", self.package, "--html", self.path("a.html"))
+        self.ok("report", other, "--html", self.path("b.html"), env=strange)
+        page = self.read(self.path("a.html"))
+        self.assertEqual(page, self.read(self.path("b.html")))
+        self.assertNotIn(self.dir.encode(), page)
+
+    def test_a_page_and_json_together(self):
+        page = self.path("report.html")
+        out = self.ok("report", self.package, "--html", page).out
+        self.assertIn("report.html", out)
+        data = self.data_of("report", self.package, "--html", page)
+        text = self.read(page).decode()
+        self.assertIn(data["package_id"], text)
+        self.assertEqual(text.count("<tr><th scope=\"row\"><code>blk."),
+                         sum(t["name"].startswith("blk.") for t in data["tensors"]))
 
     def test_figures_of_quality(self):
         files = [self.figures("this.json", self.package), self.figures("base.json", self.model)]
@@ -67,6 +82,8 @@ class Report(Contract, Whole):
         self.refused(3, ["none.json"], "report", self.package, "--quality", self.path("none.json"))
         other = self.put("other.json", json.dumps({"schema": "tmill.jobs/1", "data": {}}))
         self.refused(4, ["other.json", "tmill eval"], "report", self.package, "--quality", other)
+        self.refused(2, ["overwrite the package"], "report", self.package, "--html", self.package)
+        self.refused(3, ["no/such"], "report", self.package, "--html", self.path("no/such/x.html"))
         self.refused(4, ["text"], "report", self.package, "--quality", self.put("text", "hello"))
 
 
