@@ -117,7 +117,9 @@ static tm_status fail(struct tm_journal *j, int code, const char *what, struct t
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return tm_err_set(err, TM_E_IO, j->path, what, NULL,
-                          "another process kept the journal locked for %d ms", BUSY_TIMEOUT_MS);
+                          "it was not to be locked (tried for at most %d ms): another process "
+                          "holds it, or locks fail there",
+                          BUSY_TIMEOUT_MS);
     case SQLITE_NOMEM:
         return tm_err_set(err, TM_E_NOMEM, j->path, what, NULL, "out of memory");
     case SQLITE_READONLY:

@@ -252,7 +252,7 @@ static const struct {
     {TM_SQLITE_READ, SQLITE_CORRUPT, TM_E_MALFORMED, "the journal is damaged (", "try once more"},
     {TM_SQLITE_READ, SQLITE_NOTADB, TM_E_MALFORMED, "the journal is damaged (", "try once more"},
     {TM_SQLITE_WRITE, SQLITE_FULL, TM_E_IO, "no space left on the disk", "free some space"},
-    {TM_SQLITE_LOCK, SQLITE_BUSY, TM_E_IO, "another process kept the journal locked for 10000 ms",
+    {TM_SQLITE_LOCK, SQLITE_BUSY, TM_E_IO, "it was not to be locked (tried for at most 10000 ms)",
      ""},
     {TM_SQLITE_OPEN, SQLITE_NOMEM, TM_E_NOMEM, "out of memory", ""},
     {TM_SQLITE_OPEN, SQLITE_CANTOPEN, TM_E_IO, "unable to open database file", "is the folder"},

@@ -46,7 +46,8 @@ ABORTS = re.compile(r"\(src/[a-z0-9_]+\.[ch]pp:[0-9]+\)|: src/z[a-z]+\.c:[0-9]+:
 # What is said instead of the error's own text: SQLite does not always hand that out, and of the
 # gate, another process, it is only known that it ended.
 OWN_WORDS = [("journal.db", ["unable to open database file", "locking protocol", "disk i/o error",
-                             "readonly database", "database disk image is malformed"]),
+                             "readonly database", "database disk image is malformed",
+                             "it was not to be locked"]),
              ("start the gate", ["ended at once", "no answer", "cannot be limited"])]
 
 Point = collections.namedtuple("Point", "scenario kind error at forever")
