@@ -433,11 +433,8 @@ tm_status tm_path_free_bytes(const char *path, uint64_t *out, struct tm_err *err
         }
         memcpy(at, parent, sizeof at);
     }
-    uint64_t bytes = UINT64_MAX;
-    if (!tm_mul_u64(fs.f_bavail, fs.f_frsize, &bytes)) {
-        bytes = UINT64_MAX;
-    }
-    *out = bytes;
+    *out = UINT64_MAX;
+    (void)tm_mul_u64(fs.f_bavail, fs.f_frsize, out); /* as it is when that is more */
     return TM_OK;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "tests/support/lowest_fd.h"
 #include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
@@ -202,13 +203,30 @@ START_TEST(names)
     ck_assert_str_eq(path, "/b");
     ck_assert_int_eq(tm_path_join(path, "", "b"), TM_OK);
     ck_assert_str_eq(path, "b");
-    static char longest[TM_PATH_MAX + 10];
-    memset(longest, 'x', sizeof longest - 1);
-    ck_assert_int_eq(tm_path_join(path, "a", longest), TM_E_LIMIT);
-    longest[sizeof longest - 2] = '/';
-    ck_assert_int_eq(tm_path_dir(path, longest), TM_E_LIMIT);
+}
+END_TEST
+
+/* One byte less than TM_PATH_MAX is the longest path, for the zero at its end. */
+START_TEST(the_longest_paths)
+{
+    static char longest[TM_PATH_MAX + 1];
     struct tm_err err;
+    uint64_t bytes;
+    memset(longest, 'x', TM_PATH_MAX);
+    longest[TM_PATH_MAX - 2] = '\0';
+    ck_assert_int_eq(tm_path_join(path, "", longest), TM_OK);
+    ck_assert_int_eq(tm_path_join(path, "a", longest), TM_E_LIMIT);
+    ck_assert_int_eq(tm_path_join(path, "a", longest + 1), TM_OK);
+    ck_assert_uint_eq(strlen(path), TM_PATH_MAX - 1);
+    longest[TM_PATH_MAX - 2] = '/'; /* a folder of 4095 bytes with its slash */
+    ck_assert_int_eq(tm_path_dir(path, longest), TM_OK);
+    ck_assert_uint_eq(strlen(path), TM_PATH_MAX - 2);
+    longest[TM_PATH_MAX - 2] = 'x';
+    longest[TM_PATH_MAX - 1] = '/';
+    ck_assert_int_eq(tm_path_dir(path, longest), TM_E_LIMIT);
     ck_assert_int_eq(tm_dir_make(longest, 0755, &err), TM_E_LIMIT);
+    ck_assert_int_eq(tm_path_free_bytes(longest, &bytes, &err), TM_E_LIMIT);
+    ck_assert_str_eq(err.what, "cannot ask for the free space");
 }
 END_TEST
 
@@ -242,6 +260,10 @@ static const char *const bad_names[] = {
     "..\xc0\xaf",
     "\xe2\x80\xa5",
     "\xd0\xb0",
+    "a@",
+    "a[",
+    "a`",
+    "a{",
     "a|b",
     "a;b",
 };
@@ -253,6 +275,7 @@ START_TEST(names_of_others)
         ck_assert_msg(!tm_path_name_ok(bad_names[i], 128), "taken: %s", bad_names[i]);
     }
     ck_assert(tm_path_name_ok("a", 128) && tm_path_name_ok("Model-7B_v1.2", 128));
+    ck_assert(tm_path_name_ok("azAZ09._-", 128));
     ck_assert(tm_path_name_ok("a..b", 128)); /* dots inside climb nowhere */
     memset(name, 'n', sizeof name);
     name[128] = '\0';
@@ -272,6 +295,7 @@ START_TEST(free_space)
     uint64_t below = 0;
     ck_assert_int_eq(tm_path_free_bytes(folder, &here, NULL), TM_OK);
     ck_assert_uint_gt(here, 0);
+    ck_assert_uint_lt(here, UINT64_MAX); /* what stands for too many to count */
     ck_assert_int_eq(tm_path_free_bytes(in("not/yet/there"), &below, NULL), TM_OK);
     ck_assert_uint_gt(below, 0);
     ck_assert_int_eq(tm_path_free_bytes("not-there-either", &below, NULL), TM_OK);
@@ -379,6 +403,29 @@ START_TEST(a_folder_without_end)
 }
 END_TEST
 
+START_TEST(descriptor_zero_is_one_like_any_other)
+{
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_dir_make(in("t/inside"), 0755, NULL), TM_OK);
+    close_stdin();
+    ck_assert_int_eq(tm_dir_sync(folder, NULL), TM_OK);
+    nothing_in_its_place();
+    ck_assert_int_eq(tm_dir_list(folder, &list, NULL), TM_OK);
+    nothing_in_its_place();
+    ck_assert_uint_eq(list.count, 1);
+    tm_dir_list_free(&list);
+    tm_os_fail_at(TM_OS_FDOPENDIR, 1, ENOMEM);
+    ck_assert_int_eq(tm_dir_list(folder, &list, NULL), TM_E_NOMEM);
+    nothing_in_its_place();
+    tm_os_fail_at(TM_OS_FDOPENDIR, 1, ENOMEM);
+    ck_assert_int_eq(tm_dir_remove_tree(in("t"), NULL), TM_E_NOMEM);
+    nothing_in_its_place();
+    ck_assert_int_eq(tm_dir_remove_tree(in("t"), NULL), TM_OK);
+    nothing_in_its_place();
+    ck_assert(!tm_path_exists(in("t")));
+}
+END_TEST
+
 /* folder/t holds one folder and nothing else: unlink (it is a folder), open, rmdir; then t itself.
  * `left`: whether something is left. */
 static const struct {
@@ -409,6 +456,10 @@ START_TEST(a_tree_that_cannot_be_removed)
     if (status != TM_OK) {
         ck_assert_str_eq(err.what, "cannot remove the folder");
         ck_assert_str_eq(err.where, in("t"));
+        struct tm_err want;
+        int code = removals[_i].code == ENOENT ? ENOTEMPTY : removals[_i].code;
+        ck_assert_int_eq(tm_err_set_os(&want, code, "", ""), status);
+        ck_assert_str_eq(err.why, want.why); /* of the call that failed first */
     }
     ck_assert_int_eq(tm_path_exists(in("t")), removals[_i].left);
 }
@@ -472,6 +523,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, remove_stays_inside);
     tcase_add_test(tc, same_file);
     tcase_add_test(tc, names);
+    tcase_add_test(tc, the_longest_paths);
     tcase_add_test(tc, names_of_others);
     tcase_add_test(tc, free_space);
     tcase_add_test(tc, user_folders);
@@ -482,6 +534,7 @@ Suite *tm_suite(void)
     tcase_add_test(faults, the_name_of_a_new_folder_is_synced);
     tcase_add_test(faults, a_folder_that_cannot_be_read);
     tcase_add_test(faults, a_folder_without_end);
+    tcase_add_test(faults, descriptor_zero_is_one_like_any_other);
     tcase_add_loop_test(faults, a_tree_that_cannot_be_removed, 0,
                         sizeof removals / sizeof removals[0]);
     tcase_add_test(faults, a_tree_deeper_than_the_limit_is_not_followed);

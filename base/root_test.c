@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "tests/support/lowest_fd.h"
 #include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
@@ -278,6 +279,28 @@ START_TEST(a_walk_that_fails)
 }
 END_TEST
 
+/* errno before a call that does not fail means nothing. */
+START_TEST(descriptor_zero_is_one_like_any_other)
+{
+    static const int old[] = {0, EAGAIN, ENOSYS};
+    struct tm_root *other = NULL;
+    tm_root_force_walk(_i == 1);
+    close_stdin();
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        errno = old[i];
+        ck_assert_int_eq(place("inside/deep/new"), 0);
+        nothing_in_its_place();
+    }
+    ck_assert_int_eq(place("file/new"), ENOTDIR);
+    nothing_in_its_place();
+    ck_assert_int_eq(place("new"), 0);
+    nothing_in_its_place();
+    ck_assert_int_eq(tm_root_open(root_dir, &other, NULL), TM_OK);
+    tm_root_close(&other);
+    nothing_in_its_place();
+}
+END_TEST
+
 START_TEST(functions_say_what_failed)
 {
     struct tm_err err;
@@ -364,6 +387,7 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(faults, set_up, tear_down);
     tcase_add_loop_test(faults, a_kernel_that_is_busy_or_has_no_openat2, 0, 2);
     tcase_add_test(faults, a_walk_that_fails);
+    tcase_add_loop_test(faults, descriptor_zero_is_one_like_any_other, 0, 2);
     tcase_add_test(faults, functions_say_what_failed);
     suite_add_tcase(suite, faults);
     return suite;

@@ -114,9 +114,11 @@ START_TEST(hex_goes_there_and_back)
     for (size_t i = 0; i < TM_DIGEST_BYTES; i++) {
         digest.b[i] = (uint8_t)(i * 8 + 3);
     }
-    char text[TM_DIGEST_TEXT];
+    char text[TM_DIGEST_TEXT + 2] = "";
+    text[TM_DIGEST_TEXT] = text[TM_DIGEST_TEXT + 1] = '#';
     tm_digest_hex(&digest, text);
     ck_assert_uint_eq(strlen(text), TM_DIGEST_TEXT - 1);
+    ck_assert_int_eq(text[TM_DIGEST_TEXT], '#');
     ck_assert_int_eq(tm_digest_parse(tm_view_str(text), &back), TM_OK);
     ck_assert(tm_digest_eq(&digest, &back));
     for (char *c = text; *c != '\0'; c++) {
@@ -128,6 +130,9 @@ START_TEST(hex_goes_there_and_back)
     ck_assert_int_eq(tm_hex_decode(tm_view_str("09fF"), few, sizeof few), TM_OK);
     ck_assert_uint_eq(few[0], 0x09);
     ck_assert_uint_eq(few[1], 0xff);
+    ck_assert_int_eq(tm_hex_decode(tm_view_str("a000"), few, sizeof few), TM_OK);
+    ck_assert_uint_eq(few[0], 0xa0);
+    ck_assert_uint_eq(few[1], 0);
 }
 END_TEST
 
@@ -172,6 +177,7 @@ END_TEST
 
 /* ---- OpenSSL and the system that fail: the linker sends their calls here ---- */
 
+static unsigned contexts, starts, kept;
 static enum { FAIL_NOTHING, FAIL_FETCH, FAIL_KEY, FAIL_CONTEXT, FAIL_START, FAIL_SPECIFIC } failing;
 
 EVP_MD *__real_EVP_MD_fetch(OSSL_LIB_CTX *lib, const char *name, const char *properties);
@@ -192,6 +198,7 @@ EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
 EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
 EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
 {
+    contexts++;
     return failing == FAIL_CONTEXT ? NULL : __real_EVP_MD_CTX_new();
 }
 
@@ -199,6 +206,7 @@ int __real_EVP_DigestInit_ex2(EVP_MD_CTX *context, const EVP_MD *md, const OSSL_
 int __wrap_EVP_DigestInit_ex2(EVP_MD_CTX *context, const EVP_MD *md, const OSSL_PARAM *params);
 int __wrap_EVP_DigestInit_ex2(EVP_MD_CTX *context, const EVP_MD *md, const OSSL_PARAM *params)
 {
+    starts++;
     return failing == FAIL_START ? 0 : __real_EVP_DigestInit_ex2(context, md, params);
 }
 
@@ -206,6 +214,7 @@ int __real_pthread_setspecific(pthread_key_t key, const void *value);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 {
+    kept++;
     return failing == FAIL_SPECIFIC ? 1 : __real_pthread_setspecific(key, value);
 }
 
@@ -245,6 +254,26 @@ START_TEST(without_memory_for_openssl_the_digests_are_the_same)
 }
 END_TEST
 
+/* libsodium knows neither the SHA instructions of x86 nor those of ARM. */
+START_TEST(openssl_does_it_with_one_context_a_thread)
+{
+    unsigned kept_before = kept; /* sanitizers keep things too */
+    expect_hex(tm_digest_of(tm_view_str("abc")), vectors[1].hex);
+    expect_hex(tm_digest_of(tm_view_str("")), vectors[0].hex);
+    ck_assert_uint_eq(starts, 2);
+    ck_assert_uint_eq(contexts, 1);
+    ck_assert_uint_eq(kept - kept_before, 1); /* freed when the thread ends */
+}
+END_TEST
+
+START_TEST(a_context_that_nobody_would_free_is_not_used)
+{
+    failing = FAIL_SPECIFIC;
+    expect_hex(tm_digest_of(tm_view_str("abc")), vectors[1].hex);
+    ck_assert_uint_eq(starts, 0);
+}
+END_TEST
+
 Suite *tm_suite(void)
 {
     Suite *suite = suite_create("digest");
@@ -262,6 +291,8 @@ Suite *tm_suite(void)
     tcase_add_test(faults, a_start_without_trouble_is_ok);
     tcase_add_loop_test(faults, without_memory_for_openssl_the_digests_are_the_same, FAIL_CONTEXT,
                         FAIL_SPECIFIC + 1);
+    tcase_add_test(faults, openssl_does_it_with_one_context_a_thread);
+    tcase_add_test(faults, a_context_that_nobody_would_free_is_not_used);
     suite_add_tcase(suite, faults);
     return suite;
 }

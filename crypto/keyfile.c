@@ -212,10 +212,11 @@ static int write_all(int fd, struct tm_view text)
     size_t done = 0;
     while (done < text.bytes) {
         ssize_t n = write(fd, text.data + done, text.bytes - done);
-        if (n < 0 && errno != EINTR) {
+        if (n >= 0) {
+            done += (size_t)n;
+        } else if (errno != EINTR) {
             return -1;
         }
-        done += n > 0 ? (size_t)n : 0;
     }
     return tm_os_fsync(fd);
 }
@@ -346,13 +347,13 @@ static tm_status read_all(int fd, const char *path, uint8_t *out, size_t *bytes,
     *bytes = 0;
     while (*bytes <= TM_KEYFILE_BYTES_MAX) {
         ssize_t n = read(fd, out + *bytes, TM_KEYFILE_BYTES_MAX + 1 - *bytes);
-        if (n == 0) {
-            return TM_OK;
+        if (n < 0 && errno == EINTR) {
+            continue;
         }
-        if (n < 0 && errno != EINTR) {
-            return io_error(err, path, "cannot read the key file");
+        if (n <= 0) {
+            return n == 0 ? TM_OK : io_error(err, path, "cannot read the key file");
         }
-        *bytes += n > 0 ? (size_t)n : 0;
+        *bytes += (size_t)n;
     }
     return TM_OK;
 }

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/mem.h"
+#include "tests/support/lowest_fd.h"
 #include "tests/support/os_fault.h"
 #include "tests/support/suite.h"
 
@@ -53,6 +55,7 @@ START_TEST(order_blanks_comments_and_line_ends_are_free)
 {
     static const char *const good[] = {
         FORMAT_LINE PUBLIC_LINE SEED_LINE,
+        "name = \"\"\n" FORMAT_LINE " \t \n" PUBLIC_LINE SEED_LINE "  ",
         SEED_LINE "\n# x\n\t # = \"y\"\n" PUBLIC_LINE FORMAT_LINE,
         "\tseed=\"" SEED "\"\r\nformat  =  \"tensormill-key-1\"  \r\npublic=\"" PUBLIC "\"",
     };
@@ -79,6 +82,10 @@ static const struct {
     {FORMAT_LINE "seed\n", "line 2: there is no '='"},
     {FORMAT_LINE "seed = " SEED "\n", "line 2: the value is not one string in double quotes"},
     {FORMAT_LINE "seed = \"\n", "line 2: the value is not one string in double quotes"},
+    {FORMAT_LINE "seed = \"", "line 2: the value is not one string in double quotes"},
+    {FORMAT_LINE "seed = ", "line 2: the value is not one string in double quotes"},
+    {FORMAT_LINE "seed = \"ab\n", "line 2: the value is not one string in double quotes"},
+    {FORMAT_LINE "seed = ab\"\n", "line 2: the value is not one string in double quotes"},
     {FORMAT_LINE "name = \"a\" \"b\"\n", "line 2: the value is not one string in double quotes"},
     {FORMAT_LINE "seed = \"9d61\"\n", "line 2: the seed is not 64 hex digits"},
     {FORMAT_LINE "public = \"tmpub1\"\n", "line 2: the public key is damaged"},
@@ -98,6 +105,21 @@ START_TEST(bad_texts_are_refused_with_the_line)
         ck_assert_str_eq(err.why, bad_texts[i].why);
         ck_assert_str_eq(err.where, "k");
         ck_assert(is_wiped(&file));
+    }
+}
+END_TEST
+
+/* Each in memory that ends where it ends, for the sanitizers. */
+START_TEST(nothing_behind_the_text_is_read)
+{
+    static const char *const ends[] = {"",  " ",    "\t \t",  "\n  ",
+                                       "#", "name", "name =", "name = \""};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct tm_keyfile file;
+        char *exact = tm_memdup(ends[i], strlen(ends[i]));
+        ck_assert_int_eq(tm_keyfile_parse(tm_view_of(exact, strlen(ends[i])), "k", &file, NULL),
+                         TM_E_MALFORMED);
+        tm_free(exact);
     }
 }
 END_TEST
@@ -231,6 +253,40 @@ START_TEST(saving_never_overwrites)
     ck_assert_int_eq(tm_keyfile_save(&file, path, &err), TM_E_REFUSED);
     ck_assert_int_eq(tm_keyfile_save(&file, "/nonexistent/x.key", &err), TM_E_IO);
     ck_assert_str_eq(err.where, "/nonexistent/x.key");
+}
+END_TEST
+
+/* A name that is taken is refused before the key is written anywhere. */
+START_TEST(a_taken_name_is_seen_first)
+{
+    struct tm_keyfile file;
+    struct tm_err err = {0};
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    for (int dangling = 0; dangling < 2; dangling++) {
+        if (dangling == 1) {
+            ck_assert_int_eq(symlink("/nonexistent/x", path), 0);
+        } else {
+            write_file(0600);
+        }
+        tm_os_fail_at(TM_OS_WRITE, 1, EIO);
+        ck_assert_int_eq(tm_keyfile_save(&file, path, &err), TM_E_REFUSED);
+        ck_assert(!tm_os_failed(TM_OS_WRITE));
+        tm_os_fail_at(TM_OS_WRITE, 0, 0);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+}
+END_TEST
+
+START_TEST(descriptor_zero_is_one_like_any_other)
+{
+    struct tm_keyfile file;
+    ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    close_stdin();
+    ck_assert_int_eq(tm_keyfile_save(&file, path, NULL), TM_OK);
+    nothing_in_its_place();
+    errno = ENOENT;
+    ck_assert_int_eq(tm_keyfile_load(path, &file, NULL), TM_OK);
+    nothing_in_its_place();
 }
 END_TEST
 
@@ -384,6 +440,15 @@ START_TEST(interrupted_and_short_transfers_go_on)
 {
     struct tm_keyfile file, back;
     ck_assert_int_eq(tm_keyfile_parse(tm_view_str(whole), "k", &file, NULL), TM_OK);
+    write_file(0600); /* with blank lines up to one byte more than a key file may have */
+    FILE *f = fopen(path, "a");
+    for (size_t bytes = sizeof whole - 1; bytes <= TM_KEYFILE_BYTES_MAX; bytes++) {
+        fputc('\n', f);
+    }
+    ck_assert_int_eq(fclose(f), 0);
+    tm_os_fail_at(TM_OS_READ, 1, TM_OS_ODD);
+    ck_assert_int_eq(tm_keyfile_load(path, &back, NULL), TM_E_MALFORMED);
+    ck_assert_int_eq(unlink(path), 0);
     for (int code = TM_OS_ODD; code <= EINTR; code += EINTR - TM_OS_ODD) {
         tm_os_fail_at(TM_OS_WRITE, 1, code);
         ck_assert_int_eq(tm_keyfile_save(&file, path, NULL), TM_OK);
@@ -404,6 +469,7 @@ Suite *tm_suite(void)
     tcase_add_test(text, the_text_goes_there_and_back);
     tcase_add_test(text, order_blanks_comments_and_line_ends_are_free);
     tcase_add_test(text, bad_texts_are_refused_with_the_line);
+    tcase_add_test(text, nothing_behind_the_text_is_read);
     tcase_add_test(text, a_cut_or_overlong_text_is_refused_and_no_secret_gets_into_the_error);
     tcase_add_test(text, names_have_rules);
     suite_add_tcase(suite, text);
@@ -412,6 +478,8 @@ Suite *tm_suite(void)
     tcase_add_test(disk, a_file_that_others_can_access_is_refused);
     tcase_add_test(disk, what_is_no_key_file_is_refused);
     tcase_add_test(disk, saving_never_overwrites);
+    tcase_add_test(disk, a_taken_name_is_seen_first);
+    tcase_add_test(disk, descriptor_zero_is_one_like_any_other);
     tcase_add_test(disk, a_failed_write_leaves_no_file);
     tcase_add_test(disk, a_bare_file_name_lies_in_the_current_folder);
     suite_add_tcase(suite, disk);

@@ -170,6 +170,8 @@ START_TEST(a_path_is_for_its_index_and_count_only)
         ck_assert(good == (index == 5));
     }
     ck_assert(!tm_merkle_check_path(&leaves[5], 0, 0, path, 0, &leaves[5]));
+    ck_assert(tm_merkle_check_path(&leaves[5], 0, 1, path, 0, &leaves[5]));
+    ck_assert(!tm_merkle_check_path(&leaves[5], 1, 1, path, 0, &leaves[5]));
     ck_assert(!tm_merkle_check_path(&leaves[5], 5, 6, path, count, &root));
     ck_assert(!tm_merkle_check_path(&leaves[5], 5, 16, path, count, &root));
 }

@@ -61,8 +61,7 @@ struct payload {
 static bool copy_text(const struct tm_json *node, char *out, size_t bytes)
 {
     struct tm_view v;
-    if (!tm_json_str(node, &v) || v.bytes >= bytes ||
-        (v.bytes > 0 && memchr(v.data, 0, v.bytes) != NULL)) {
+    if (!tm_json_str(node, &v) || v.bytes >= bytes || memchr(v.data, 0, v.bytes) != NULL) {
         return false;
     }
     memcpy(out, v.data, v.bytes);

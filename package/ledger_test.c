@@ -109,6 +109,11 @@ START_TEST(test_writer_keeps_the_rules)
     ck_assert_ptr_nonnull(strstr(err.why, "banned nodes"));
     s.ledger.banned = banned;
     s.ledger.banned_count = 1;
+    struct tm_public_key second = s.ledger.nodes[1];
+    s.ledger.nodes[1] = s.ledger.nodes[0];
+    ck_assert_int_eq(tm_pkg_ledger_write(&s.ledger, SAMPLE_CHUNKS, &bytes, &err), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "node keys of the ledger are not sorted and unique"));
+    s.ledger.nodes[1] = second;
     s.ledger.entries[4].chunk = 3;
     ck_assert_int_eq(tm_pkg_ledger_write(&s.ledger, SAMPLE_CHUNKS, &bytes, &err), TM_E_MALFORMED);
     ck_assert_str_eq(err.why, "ledger entry 4 is of chunk 3");

@@ -11,6 +11,7 @@
 #include "base/num.h"
 
 #define CHUNK_BYTES 88
+#define TEXTS_BYTES_MIN (3 * 4) /* name, architecture and plan */
 /* Fewest bytes of a record: what a count is held against. */
 #define PIPELINE_BYTES_MIN (4 + 1)
 #define TENSOR_BYTES_MIN (4 + 20 + 8 + 32)
@@ -78,10 +79,10 @@ static tm_status take_text(struct parse *p, const char *what, size_t max, bool a
     if (p->c.overrun) {
         return truncated(p, what);
     }
-    if (!any && bytes > 0 && memchr(text.data, 0, bytes) != NULL) {
+    if (!any && memchr(text.data, 0, bytes) != NULL) {
         return FAIL(p, at + 4, "%s holds a zero byte", what);
     }
-    *out = tm_strndup(bytes > 0 ? (const char *)text.data : "", bytes);
+    *out = tm_strndup((const char *)text.data, bytes);
     if (*out == NULL) {
         return nomem(p);
     }
@@ -105,7 +106,7 @@ static struct tm_digest take_digest(struct tm_cursor *c)
 static tm_status check_counts(struct parse *p)
 {
     const struct tm_pkg_meta *m = p->meta;
-    uint64_t need = (uint64_t)m->pipeline_count * PIPELINE_BYTES_MIN +
+    uint64_t need = TEXTS_BYTES_MIN + (uint64_t)m->pipeline_count * PIPELINE_BYTES_MIN +
                     (uint64_t)m->tensor_count * TENSOR_BYTES_MIN +
                     (uint64_t)m->attachment_count * ATTACHMENT_BYTES_MIN +
                     (uint64_t)m->chunk_count * CHUNK_BYTES;

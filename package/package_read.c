@@ -255,22 +255,18 @@ uint64_t tm_package_bytes(const struct tm_package *package)
 
 uint32_t tm_package_find(const struct tm_package *package, const char *name, size_t name_bytes)
 {
-    uint32_t low = 0, high = package->meta.tensor_count;
+    uint32_t count = package->meta.tensor_count, low = 0, high = count;
+    struct tm_view wanted = tm_view_of(name, name_bytes);
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        struct tm_view at = package->names[mid].name;
-        size_t n = at.bytes < name_bytes ? at.bytes : name_bytes;
-        int c = n > 0 ? memcmp(at.data, name, n) : 0;
-        if (c == 0 && at.bytes == name_bytes) {
-            return package->names[mid].index;
-        }
-        if (c < 0 || (c == 0 && at.bytes < name_bytes)) {
+        if (tm_pkg_name_order(package->names[mid].name, wanted) < 0) {
             low = mid + 1;
         } else {
             high = mid;
         }
     }
-    return UINT32_MAX;
+    return low < count && tm_view_eq(package->names[low].name, wanted) ? package->names[low].index
+                                                                       : UINT32_MAX;
 }
 
 /* ---- chunks ---- */

@@ -376,15 +376,20 @@ uint32_t tm_pkg_chunk_pipeline(const struct tm_pkg_meta *meta, uint32_t chunk, u
 
 /* ---- names ---- */
 
-static int name_order(const void *a, const void *b)
+int tm_pkg_name_order(struct tm_view a, struct tm_view b)
 {
-    const struct tm_pkg_name *x = a, *y = b;
-    size_t n = x->name.bytes < y->name.bytes ? x->name.bytes : y->name.bytes;
-    int c = n > 0 ? memcmp(x->name.data, y->name.data, n) : 0;
+    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int c = n > 0 ? memcmp(a.data, b.data, n) : 0; /* the data of no bytes may be NULL */
     if (c != 0) {
         return c;
     }
-    return x->name.bytes < y->name.bytes ? -1 : x->name.bytes > y->name.bytes;
+    return a.bytes < b.bytes ? -1 : a.bytes != b.bytes;
+}
+
+static int name_order(const void *a, const void *b)
+{
+    const struct tm_pkg_name *x = a, *y = b;
+    return tm_pkg_name_order(x->name, y->name);
 }
 
 tm_status tm_pkg_names_sort(const struct tm_pkg_meta *meta, struct tm_pkg_name **out)

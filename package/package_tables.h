@@ -76,6 +76,8 @@ struct tm_pkg_name {
     uint32_t index;
 };
 /* Sorted names of all tensors; free with tm_free. */
+/* Byte by byte, a prefix before what it begins: < 0, 0 or > 0. */
+int tm_pkg_name_order(struct tm_view a, struct tm_view b);
 tm_status tm_pkg_names_sort(const struct tm_pkg_meta *meta, struct tm_pkg_name **out) TM_MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
 #include "package/package_tables.h"
 
 #include "base/bytes.h"
+#include "base/num.h"
 #include "tests/support/growth.h"
 #include "tests/support/package_sample.h"
 #include "tests/support/suite.h"
@@ -51,13 +52,27 @@ static tm_status again(void)
         (lvalue) = kept;                                                                           \
     } while (0)
 
+#define ACCEPT(lvalue, value)                                                                      \
+    do {                                                                                           \
+        __typeof__(lvalue) kept = (lvalue);                                                        \
+        (lvalue) = (value);                                                                        \
+        ck_assert_int_eq(again(), TM_OK);                                                          \
+        (lvalue) = kept;                                                                           \
+    } while (0)
+
 START_TEST(test_rules_of_the_tables)
 {
     struct tm_pkg_meta *m = &s.meta;
+    for (uint32_t i = m->tensors[0].rank; i < TM_PACKAGE_RANK_MAX; i++) {
+        m->tensors[0].dim[i] = 1;
+    }
     char long_pipeline[TM_PACKAGE_PIPELINE_MAX + 2];
     memset(long_pipeline, 'p', sizeof long_pipeline - 1);
     long_pipeline[sizeof long_pipeline - 1] = '\0';
     ck_assert_int_eq(again(), TM_OK);
+    ACCEPT(m->pipelines[0], long_pipeline + 1);
+    ACCEPT(m->tensors[0].rank, TM_PACKAGE_RANK_MAX);
+    ACCEPT(m->chunks[4].bytes, 64); /* up to the last byte of the region */
     EXPECT(m->pipelines[0], long_pipeline, "pipeline of 256 bytes, the limit is 255");
     EXPECT(m->pipelines[0], "a\nb", "pipeline 0 is not printable ASCII");
     EXPECT(m->pipelines[0], "a\x7f", "pipeline 0 is not printable ASCII");
@@ -97,7 +112,8 @@ START_TEST(test_names)
 {
     static const char *const bad[] = {"",     ".",   "..",     "/a",   "a/",   "a//b",
                                       "../a", "a/.", "a/../b", "a\\b", "a\nb", "a\177b"};
-    static const char *const good[] = {"a", "a/b", "...", "a.b", ".a", "a.", "..a/b..", "\xc3\xa4"};
+    static const char *const good[] = {"a",  "a/b", "...",     "a.b",     ".a",
+                                       "a.", "a b", "..a/b..", "\xc3\xa4"};
     char *kept = s.meta.attachments[0].name;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         s.meta.attachments[0].name = (char *)(uintptr_t)bad[i];
@@ -130,6 +146,38 @@ START_TEST(test_names)
     ck_assert_ptr_nonnull(strstr(err.why, "two attachments are called 'tokenizer/vocab.json'"));
     s.meta.attachments = attachments;
     s.meta.attachment_count = 1;
+}
+END_TEST
+
+/* As bytes, not as texts, and each before those that it begins. */
+START_TEST(test_order_of_names)
+{
+    static const struct {
+        char *name;
+        size_t bytes;
+    } names[] = {{"b", 1},  {"ab", 2}, {"a\0b", 3}, {"a", 1},   {"\xff", 1}, {"", 0},
+                 {"ba", 2}, {"aa", 2}, {"a\0a", 3}, {"abc", 3}, {NULL, 0}};
+    static const uint32_t sorted[] = {5, 3, 8, 2, 7, 1, 9, 0, 6, 4};
+    enum { COUNT = sizeof sorted / sizeof sorted[0] };
+    struct tm_pkg_tensor tensors[COUNT] = {{0}};
+    struct tm_pkg_meta meta = {.tensors = tensors, .tensor_count = COUNT};
+    struct tm_pkg_name *out = NULL;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        tensors[i].name = names[i].name;
+        tensors[i].name_bytes = names[i].bytes;
+    }
+    ck_assert_int_eq(tm_pkg_names_sort(&meta, &out), TM_OK);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ck_assert_uint_eq(out[i].index, sorted[i]);
+        for (uint32_t k = 0; k < COUNT; k++) {
+            int order = tm_pkg_name_order(out[i].name, out[k].name);
+            ck_assert_int_eq((order > 0) - (order < 0), (i > k) - (i < k));
+        }
+    }
+    struct tm_view none = tm_view_of(NULL, 0);
+    ck_assert_int_eq(tm_pkg_name_order(none, out[0].name), 0);
+    ck_assert_int_lt(tm_pkg_name_order(none, out[1].name), 0);
+    tm_free(out);
 }
 END_TEST
 
@@ -273,6 +321,25 @@ START_TEST(test_counts_are_bounded_before_allocation)
 }
 END_TEST
 
+/* The least that tables can be: every count zero, every text empty. */
+START_TEST(test_empty_tables)
+{
+    struct tm_pkg_meta out;
+    uint8_t *tables = tm_calloc(1, 16 + 64 + 12);
+    struct tm_digest nothing = tm_digest_of(tm_view_str(""));
+    struct tm_pkg_layout empty = {.root = nothing};
+    memcpy(tables + 16, nothing.b, sizeof nothing.b);
+    ck_assert_int_eq(tm_pkg_tables_parse(tm_view_of(tables, 92), "f", &empty, &out, &err), TM_OK);
+    ck_assert_str_eq(out.model_name, "");
+    ck_assert_str_eq(out.plan, "");
+    tm_pkg_meta_deinit(&out);
+    ck_assert_int_eq(tm_pkg_tables_parse(tm_view_of(tables, 91), "f", &empty, &out, &err),
+                     TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "need at least 12 bytes, 11 are left"));
+    tm_free(tables);
+}
+END_TEST
+
 START_TEST(test_truncated_and_longer_tables)
 {
     struct tm_pkg_meta out;
@@ -343,6 +410,31 @@ START_TEST(test_header)
 }
 END_TEST
 
+/* Each part as large as it may be, and the largest file. */
+START_TEST(test_limits_of_the_header)
+{
+    uint8_t header[TM_PACKAGE_HEADER_BYTES];
+    struct tm_pkg_layout out, l = layout;
+    l.front_bytes = TM_PACKAGE_HEADER_BYTES + TM_PACKAGE_TABLES_MAX;
+    ck_assert(tm_align_u64(l.front_bytes, TM_PACKAGE_ALIGN, &l.data_offset));
+    l.ledger_bytes = TM_PACKAGE_LEDGER_MAX;
+    l.back_offset = l.data_offset + l.data_bytes;
+    l.file_bytes = l.back_offset + l.ledger_bytes + TM_PACKAGE_TAIL_BYTES;
+    tm_pkg_header_write(&l, header);
+    ck_assert_int_eq(tm_pkg_layout_parse(tm_view_of(header, 128), &out, &err), TM_OK);
+    uint64_t rest = INT64_MAX - l.data_offset - TM_PACKAGE_TAIL_BYTES;
+    l.ledger_bytes = rest % TM_PACKAGE_ALIGN;
+    l.data_bytes = rest - l.ledger_bytes;
+    l.file_bytes = INT64_MAX;
+    tm_pkg_header_write(&l, header);
+    ck_assert_int_eq(tm_pkg_layout_parse(tm_view_of(header, 128), &out, &err), TM_OK);
+    l.ledger_bytes++;
+    l.file_bytes++;
+    tm_pkg_header_write(&l, header);
+    ck_assert_int_eq(tm_pkg_layout_parse(tm_view_of(header, 128), &out, &err), TM_E_MALFORMED);
+}
+END_TEST
+
 START_TEST(test_tail)
 {
     struct tm_pkg_tail tail = {.ledger_offset = layout.back_offset, .ledger_bytes = 7}, out;
@@ -395,14 +487,17 @@ Suite *tm_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_rules_of_the_tables);
     tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_order_of_names);
     tcase_add_test(tc, test_doubled_names_among_three);
     tcase_add_test(tc, test_sums_that_overflow);
     tcase_add_test(tc, test_bytes_of_the_tables);
     tcase_add_test(tc, test_cut_inside_records);
     tcase_add_test(tc, test_growth_failures);
     tcase_add_test(tc, test_counts_are_bounded_before_allocation);
+    tcase_add_test(tc, test_empty_tables);
     tcase_add_test(tc, test_truncated_and_longer_tables);
     tcase_add_test(tc, test_header);
+    tcase_add_test(tc, test_limits_of_the_header);
     tcase_add_test(tc, test_tail);
     tcase_add_test(tc, test_pipeline_of_a_chunk);
     suite_add_tcase(suite, tc);

@@ -85,6 +85,7 @@ START_TEST(test_round_trip)
     ck_assert_uint_eq(tm_package_find(p, "b.weigh", 7), UINT32_MAX);
     ck_assert_uint_eq(tm_package_find(p, "b.weights", 9), UINT32_MAX);
     ck_assert_uint_eq(tm_package_find(p, "", 0), UINT32_MAX);
+    ck_assert_uint_eq(tm_package_find(p, NULL, 0), UINT32_MAX);
     tm_buf_init(&chunk, 4096);
     for (uint32_t i = 0; i < SAMPLE_CHUNKS; i++) {
         ck_assert_uint_eq(m->chunks[i].offset % TM_PACKAGE_ALIGN, 0);
@@ -212,6 +213,15 @@ START_TEST(test_damaged_chunk_names_place)
 }
 END_TEST
 
+START_TEST(test_damaged_tail_is_named)
+{
+    file.data[file.bytes - 1] ^= 1;
+    put_file(file.data, file.bytes);
+    ck_assert_int_eq(check_whole(), TM_E_MALFORMED);
+    ck_assert_str_eq(err.why, "the file does not end with the tail's magic");
+}
+END_TEST
+
 START_TEST(test_padding_is_checked)
 {
     file.data[s.meta.chunks[0].offset + 101] = 1;
@@ -292,7 +302,7 @@ START_TEST(test_read_failures)
         status = check_whole();
         failed = tm_os_failed(TM_OS_PREAD);
         tm_os_fail_at(TM_OS_PREAD, 0, 0);
-        ck_assert_int_eq(status == TM_OK, !failed);
+        ck_assert_int_eq(status, failed ? TM_E_IO : TM_OK);
         ck_assert(!failed || strstr(err.where, path) != NULL);
     } while (failed);
     ck_assert_uint_gt(n, 3 + SAMPLE_CHUNKS);
@@ -439,6 +449,12 @@ START_TEST(test_open_refuses_other_files)
     ck_assert_int_eq(tm_package_open(dir, &p, &err), TM_E_USAGE);
     put_file("GGUF and more", 13);
     ck_assert(!tm_package_is(path));
+    ck_assert_int_eq(tm_package_open(path, &p, &err), TM_E_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.why, "the file ends inside the fixed header"));
+    put_file(file.data, 8);
+    ck_assert(tm_package_is(path));
+    put_file(file.data, 7);
+    ck_assert(!tm_package_is(path));
     put_file("GGUF", 4);
     ck_assert(!tm_package_is(path));
     ck_assert(!tm_package_is(dir));
@@ -464,6 +480,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_each_byte_flipped);
     tcase_add_test(tc, test_longer_than_declared);
     tcase_add_test(tc, test_damaged_chunk_names_place);
+    tcase_add_test(tc, test_damaged_tail_is_named);
     tcase_add_test(tc, test_padding_is_checked);
     tcase_add_test(tc, test_parts);
     tcase_add_test(tc, test_bad_ledger_signature_is_named);

@@ -137,6 +137,27 @@ START_TEST(test_add_refuses)
 END_TEST
 
 /* A payload that fits, whose envelope does not: base64 makes a third more of it. */
+/* As large as an index may be, with blanks behind it. */
+START_TEST(test_longest_envelope)
+{
+    const size_t longest = 16u << 20;
+    struct tm_index back;
+    struct tm_buf text;
+    const struct tm_public_key *key = tm_identity_public(publisher);
+    tm_buf_init(&text, longest + 1);
+    ck_assert_int_eq(tm_buf_reserve(&text, longest + 1), TM_OK);
+    memset(text.data, ' ', longest + 1);
+    memcpy(text.data, envelope.data, envelope.bytes);
+    text.bytes = longest;
+    ck_assert_int_eq(tm_index_read(tm_buf_view(&text), "i", key, 1, &back, NULL, &err), TM_OK);
+    tm_index_deinit(&back);
+    text.bytes++;
+    ck_assert_int_eq(tm_index_read(tm_buf_view(&text), "i", key, 1, &back, NULL, &err), TM_E_LIMIT);
+    ck_assert_str_eq(err.why, "it has 16777217 bytes, the limit is 16777216");
+    tm_buf_deinit(&text);
+}
+END_TEST
+
 START_TEST(test_index_too_large)
 {
     struct tm_index big = {.version = 1, .count = 7500};
@@ -313,6 +334,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_add_counts_and_sorts);
     tcase_add_test(tc, test_golden);
     tcase_add_test(tc, test_add_refuses);
+    tcase_add_test(tc, test_longest_envelope);
     tcase_add_test(tc, test_index_too_large);
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_unknown_key);

@@ -74,7 +74,7 @@ static tm_status match_tensors(struct verify *v, struct tm_err *err)
     for (size_t i = 0; i < inv->tensor_count; i++) {
         const struct tm_tensor *a = &inv->tensors[i];
         uint32_t j = tm_package_find(v->package, a->name, a->name_bytes);
-        if (j >= v->meta->tensor_count) {
+        if (j == UINT32_MAX) {
             struct tm_pkg_tensor missing = {.name = a->name, .name_bytes = a->name_bytes};
             return fails(v, tensor_text(&missing, text), "not the source of this package",
                          "the package does not have it", err);

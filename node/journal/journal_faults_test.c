@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "tests/support/journal_sample.h"
+#include "tests/support/lowest_fd.h"
 #include "tests/support/os_fault.h"
 #include "tests/support/sqlite_fault.h"
 #include "tests/support/suite.h"
@@ -280,6 +281,29 @@ START_TEST(a_failing_open_says_why)
 }
 END_TEST
 
+START_TEST(a_disk_error_is_told_in_the_words_of_the_system)
+{
+    static const char *const why[] = {"the disk reported an error (disk I/O error, code 778)",
+                                      "the disk reported an error (Input/output error, code 778)"};
+    struct tm_journal *j = NULL;
+    tm_sqlite_fault_install();
+    tm_sqlite_system_error(_i == 0 ? 0 : EIO);
+    tm_sqlite_fail_at(TM_SQLITE_WRITE, 1, SQLITE_IOERR_WRITE, true);
+    ck_assert_int_eq(tm_journal_open(g_path, false, &j, &g_err), TM_E_IO);
+    ck_assert_msg(strstr(g_err.why, why[_i]) == g_err.why, "%s", g_err.why);
+}
+END_TEST
+
+START_TEST(descriptor_zero_is_one_like_any_other)
+{
+    close_stdin();
+    struct tm_journal *j = open_at(false), *second = NULL;
+    ck_assert_int_eq(tm_journal_open(g_path, false, &second, &g_err), TM_E_REFUSED);
+    tm_journal_close(&j);
+    nothing_in_its_place();
+}
+END_TEST
+
 /* How far the scenario below came, as far as it was told. */
 struct progress {
     tm_status status;
@@ -429,6 +453,8 @@ Suite *tm_suite(void)
     tcase_add_test(faults, a_lock_that_cannot_be_taken);
     tcase_add_loop_test(faults, a_failing_open_says_why, 0,
                         sizeof failing_opens / sizeof failing_opens[0]);
+    tcase_add_loop_test(faults, a_disk_error_is_told_in_the_words_of_the_system, 0, 2);
+    tcase_add_test(faults, descriptor_zero_is_one_like_any_other);
     tcase_add_loop_test(faults, every_operation_fails_once_or_for_ever, 0,
                         2 * sizeof walks / sizeof walks[0]);
     suite_add_tcase(suite, faults);

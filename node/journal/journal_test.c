@@ -59,6 +59,7 @@ START_TEST(job_round_trip)
     ck_assert_int_eq(tm_journal_read_job(j, &got, &g_err), TM_OK);
     ck_assert_str_eq(tm_job_state_name(got.state), "cancelled");
     ck_assert_str_eq(tm_job_state_name((enum tm_job_state)99), "unknown");
+    ck_assert_str_eq(tm_job_state_name((enum tm_job_state)(TM_JOB_CANCELLED + 1)), "unknown");
     tm_journal_job_deinit(&got);
     tm_journal_close(&j);
 }

@@ -18,6 +18,13 @@ void tm_sqlite_fail_at(enum tm_sqlite_op op, unsigned n, int code, bool forever)
     faults[op].happened = false;
 }
 
+static int system_error;
+
+void tm_sqlite_system_error(int code)
+{
+    system_error = code;
+}
+
 bool tm_sqlite_failed(enum tm_sqlite_op op)
 {
     return faults[op].happened;
@@ -184,6 +191,14 @@ static int no_sleep(sqlite3_vfs *self, int microseconds)
     return microseconds;
 }
 
+static int last_error(sqlite3_vfs *self, int bytes, char *text)
+{
+    (void)self;
+    (void)bytes;
+    (void)text;
+    return system_error;
+}
+
 /* ---- memory ---- */
 
 static sqlite3_mem_methods real_memory;
@@ -215,6 +230,7 @@ void tm_sqlite_fault_install(void)
     vfs.szOsFile = (int)sizeof(struct file) + real_vfs->szOsFile;
     vfs.xOpen = open_file;
     vfs.xSleep = no_sleep;
+    vfs.xGetLastError = last_error;
     if (sqlite3_vfs_register(&vfs, 1) != SQLITE_OK) {
         abort();
     }

@@ -22,6 +22,8 @@ void tm_sqlite_fault_install(void);
 /* The n-th `op` from now (1 = the next) gives the result code `code`, and so does each one after it
  * when `forever` is set. n = 0 switches the fault off. */
 void tm_sqlite_fail_at(enum tm_sqlite_op op, unsigned n, int code, bool forever);
+/* What the system is said to have said (an errno value) at each error of the disk; at first 0. */
+void tm_sqlite_system_error(int code);
 /* Whether that has happened. */
 bool tm_sqlite_failed(enum tm_sqlite_op op);
 
