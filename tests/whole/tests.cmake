@@ -23,6 +23,7 @@ foreach(name judge_exports judge_llama)
   string(SUBSTRING ${name} 6 -1 short)
   tm_whole(judge.whole_${short} ${name} "whole;judge")
 endforeach()
+tm_whole(judge.report judge_report "whole;judge")
 
 # Resident bytes say nothing about the programs when a sanitizer shares the memory.
 if(NOT TMILL_ASAN AND NOT TMILL_TSAN)
