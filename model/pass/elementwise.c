@@ -138,6 +138,15 @@ void tm_rotate(float *x, size_t count, bool interleaved, const float *cosines, c
     }
 }
 
+size_t tm_top_of(const float *x, size_t count)
+{
+    size_t top = 0;
+    for (size_t i = 1; i < count; i++) {
+        top = x[i] > x[top] ? i : top;
+    }
+    return top;
+}
+
 bool tm_all_finite(const float *x, size_t count)
 {
     uint32_t bad = 0;

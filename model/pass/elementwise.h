@@ -23,6 +23,8 @@ void tm_scale_f32(float *x, float factor, size_t count); /* x *= factor */
 /* Rotates count / 2 pairs by the angles whose cosines and sines are given: Su et al. 2021. Pairs
  * are (2i, 2i + 1) when interleaved, else (i, i + count / 2). */
 void tm_rotate(float *x, size_t count, bool interleaved, const float *cosines, const float *sines);
+/* Index of the largest element, of equal ones the lowest. count >= 1. */
+size_t tm_top_of(const float *x, size_t count);
 bool tm_all_finite(const float *x, size_t count);
 /* log of the sum of e^x[i], in double over the float exponentials. count >= 1. */
 double tm_log_sum_exp(const float *x, size_t count);

@@ -24,18 +24,11 @@ struct run {
     double *nll, *base_nll, *kl; /* [windows * scored] */
     uint64_t at;                 /* first of the rows in memory, in those */
     uint64_t same_top;
+    bool found; /* the store has the base's logits of this window */
+    uint64_t windows_found;
     uint32_t tops[ROWS]; /* 1 where both have the same likeliest token */
     uint32_t next[ROWS]; /* the tokens that follow */
 };
-
-static uint32_t top_of(const float *x, uint32_t count)
-{
-    uint32_t top = 0; /* the lowest index wins a tie */
-    for (uint32_t i = 1; i < count; i++) {
-        top = x[i] > x[top] ? i : top;
-    }
-    return top;
-}
 
 double tm_divergence(const float *p, const float *q, size_t count)
 {
@@ -71,18 +64,31 @@ static void score_row(void *context, size_t index, size_t thread)
         const float *base = r->base_logits + index * vocab;
         r->base_nll[r->at + index] = tm_log_sum_exp(base, vocab) - (double)base[next];
         r->kl[r->at + index] = tm_divergence(base, logits, vocab);
-        r->tops[index] = top_of(base, vocab) == top_of(logits, vocab);
+        r->tops[index] = tm_top_of(base, vocab) == tm_top_of(logits, vocab);
     }
 }
 
+/* Logits of the base for the rows that are next. */
+static tm_status base_rows(struct run *r, uint32_t index, uint32_t count, struct tm_err *err)
+{
+    const struct tm_logits_store *store = r->options->store;
+    size_t floats = (size_t)count * tm_pass_vocab(r->base);
+    if (r->found) {
+        return store->read(store->context, r->base_logits, floats, err);
+    }
+    tm_pass_logits(r->base, index, count, r->base_logits);
+    return store != NULL ? store->write(store->context, r->base_logits, floats, err) : TM_OK;
+}
+
 /* Positions `from` to `to` of the window, which are number `index` on of the last batch. */
-static void score(struct run *r, uint32_t from, uint32_t to, uint32_t index)
+static tm_status score(struct run *r, uint32_t from, uint32_t to, uint32_t index,
+                       struct tm_err *err)
 {
     while (from < to) {
         uint32_t n = to - from < ROWS ? to - from : ROWS;
         tm_pass_logits(r->pass, index, n, r->logits);
         if (r->base != NULL) {
-            tm_pass_logits(r->base, index, n, r->base_logits);
+            TM_TRY(base_rows(r, index, n, err));
         }
         for (uint32_t i = 0; i < n; i++) {
             r->next[i] = r->ids[from + i + 1];
@@ -95,34 +101,49 @@ static void score(struct run *r, uint32_t from, uint32_t to, uint32_t index)
         from += n;
         index += n;
     }
+    return TM_OK;
 }
 
-static tm_status run_window(struct run *r, const uint32_t *ids, struct tm_err *err)
+static tm_status begin_window(struct run *r, const uint32_t *ids, struct tm_err *err)
 {
-    uint32_t batch = tm_pass_batch(r->pass), first = r->context / 2, last = r->context - 1;
-    if (r->base != NULL && tm_pass_batch(r->base) < batch) {
-        batch = tm_pass_batch(r->base);
-    }
+    const struct tm_logits_store *store = r->options->store;
     memcpy(r->ids, ids, r->context * sizeof *ids);
     if (r->options->first_token != TM_QUALITY_KEEP) {
         r->ids[0] = r->options->first_token;
     }
     tm_pass_rewind(r->pass, 0);
-    if (r->base != NULL) {
-        tm_pass_rewind(r->base, 0);
+    if (r->base == NULL) {
+        return TM_OK;
     }
+    tm_pass_rewind(r->base, 0);
+    r->found = false;
+    if (store != NULL) {
+        TM_TRY(store->begin(store->context, r->ids, r->context, &r->found, err));
+    }
+    r->windows_found += r->found;
+    return TM_OK;
+}
+
+static tm_status run_window(struct run *r, const uint32_t *ids, struct tm_err *err)
+{
+    const struct tm_logits_store *store = r->base != NULL ? r->options->store : NULL;
+    uint32_t batch = tm_pass_batch(r->pass), first = r->context / 2, last = r->context - 1;
+    if (r->base != NULL && tm_pass_batch(r->base) < batch) {
+        batch = tm_pass_batch(r->base);
+    }
+    TM_TRY(begin_window(r, ids, err));
     for (uint32_t at = 0; at < r->context; at += batch) {
         uint32_t end = r->context - at < batch ? r->context : at + batch;
         TM_TRY(tm_pass_run(r->pass, r->ids + at, end - at, err));
-        if (r->base != NULL) {
+        if (r->base != NULL && !r->found) {
             TM_TRY(tm_pass_run(r->base, r->ids + at, end - at, err));
         }
         uint32_t from = at > first ? at : first, to = end < last ? end : last;
         if (from < to) {
-            score(r, from, to, from - at);
+            TM_TRY(score(r, from, to, from - at, err));
         }
     }
-    return TM_OK;
+    return store != NULL ? store->end(store->context, err) : TM_OK;
 }
 
 /* ---- figures ---- */
@@ -160,6 +181,7 @@ static void summarise(struct run *r, struct tm_quality *out)
     }
     double unused;
     out->has_base = true;
+    out->windows_found = r->windows_found;
     out->base_nll = mean_of(r->base_nll, n, &unused);
     out->base_perplexity = tm_exp(out->base_nll);
     for (uint64_t i = 0; i < n; i++) {

@@ -10,6 +10,19 @@
 
 #define TM_QUALITY_CONTEXT 512
 
+/* Keeps logits of the base from one measurement to the next. Errors of the three end it. */
+struct tm_logits_store {
+    void *context;
+    /* The logits of a window begin: the rows of its second half, each once, in order. *found: they
+     * are there and will be read, else they will be written. ids as they are run. */
+    tm_status (*begin)(void *context, const uint32_t *ids, uint32_t count, bool *found,
+                       struct tm_err *err);
+    /* The next `count` floats. */
+    tm_status (*read)(void *context, float *logits, size_t count, struct tm_err *err);
+    tm_status (*write)(void *context, const float *logits, size_t count, struct tm_err *err);
+    tm_status (*end)(void *context, struct tm_err *err);
+};
+
 struct tm_quality_options {
     uint32_t context;     /* tokens of a window, even, >= 4; 0: 512 */
     uint64_t windows;     /* most windows; 0: all whole ones of the text */
@@ -17,13 +30,15 @@ struct tm_quality_options {
     /* Called after each window; false stops with TM_E_STOPPED. May be NULL. */
     bool (*progress)(void *context, uint64_t done, uint64_t windows);
     void *progress_context;
+    const struct tm_logits_store *store; /* NULL: none */
 };
 #define TM_QUALITY_KEEP UINT32_MAX
 
 /* Of the `tokens` scored. Errors are standard errors of the mean. */
 struct tm_quality {
     uint64_t windows, tokens;
-    double nll, nll_error; /* mean negative log-likelihood, nats */
+    uint64_t windows_found; /* whose base logits the store had */
+    double nll, nll_error;  /* mean negative log-likelihood, nats */
     double perplexity, perplexity_error;
     /* Against the base; all 0 without one. */
     bool has_base;
