@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/quality/logits_cache.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -116,6 +117,24 @@ START_TEST(damage_is_seen)
 }
 END_TEST
 
+/* The files that were used lately were so at that second of 1970: clocks tick slowly. */
+static void age(const struct test_dir *dir, time_t second)
+{
+    struct tm_dir_list list;
+    ck_assert_int_eq(tm_dir_list(test_path(dir, "logits"), &list, NULL), TM_OK);
+    for (size_t i = 0; i < list.count; i++) {
+        char path[TM_PATH_MAX];
+        struct stat st;
+        struct timespec times[2] = {{.tv_sec = second}, {.tv_sec = second}};
+        ck_assert_int_eq(tm_path_join(path, test_path(dir, "logits"), list.names[i]), TM_OK);
+        ck_assert_int_eq(stat(path, &st), 0);
+        if (st.st_mtim.tv_sec > 10000) {
+            ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+        }
+    }
+    tm_dir_list_free(&list);
+}
+
 /* Room for two windows: the one that was not used for longest goes. Other files stay. */
 START_TEST(room_is_bounded)
 {
@@ -123,7 +142,9 @@ START_TEST(room_is_bounded)
     struct tm_logits_cache *cache = cache_of(&dir, 2 * (64 + FLOATS * 4), &weights);
     ck_assert(!window(cache, 1));
     test_put_text(&dir, "logits/notes.txt", "mine");
+    age(&dir, 1000);
     ck_assert(!window(cache, 2));
+    age(&dir, 2000);
     ck_assert(window(cache, 1)); /* used again: 2 is older */
     ck_assert(!window(cache, 3));
     ck_assert(window(cache, 1));
