@@ -5,10 +5,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "node/cli/cli.h"
 #include "node/quality/quality_gate.h"
+#include "node/report/report_html.h"
 
 static const char what_failed[] = "cannot measure the model";
 
@@ -84,7 +86,7 @@ static void print_text(const struct tm_evaluate_options *o, const struct tm_eval
 }
 
 static tm_status print_json(const struct tm_evaluate_options *o, const struct tm_evaluation *e,
-                            struct tm_err *err)
+                            const struct tm_report *subject, struct tm_err *err)
 {
     struct tm_envelope json;
     tm_envelope_begin(&json, "tmill.eval/1");
@@ -94,6 +96,10 @@ static tm_status print_json(const struct tm_evaluate_options *o, const struct tm
         tm_jw_str(jw, "base_model", o->base_path);
         tm_jw_u64(jw, "base_windows_cached", e->base_windows_cached);
     }
+    if (subject->package_id[0] != '\0') {
+        tm_jw_str(jw, "package_id", subject->package_id);
+    }
+    tm_jw_f64(jw, "bits_per_weight", tm_report_bits_of_all(subject));
     tm_jw_str(jw, "text", e->text);
     tm_jw_u64(jw, "seed", e->seed);
     tm_evaluation_write(e, jw);
@@ -107,6 +113,47 @@ static tm_status print_json(const struct tm_evaluate_options *o, const struct tm
     tm_jw_u64(jw, "load_ms", e->load_ms);
     tm_jw_u64(jw, "peak_memory_bytes", peak_memory());
     return tm_envelope_end(&json, NULL, 0, err);
+}
+
+/* Who was measured, how large it is, and of a package where its error lies. */
+static tm_status read_subject(const struct tm_evaluate_options *o, struct tm_report *subject,
+                              struct tm_err *err)
+{
+    return tm_package_is(o->model_path) ? tm_report_of_package_file(o->model_path, subject, err)
+                                        : tm_report_of_model(o->model_path, o->under, subject, err);
+}
+
+static tm_status write_html(const char *path, const struct tm_evaluate_options *o,
+                            const struct tm_evaluation *e, struct tm_report *subject,
+                            struct tm_err *err)
+{
+    struct tm_buf page;
+    TM_TRY(tm_report_add_evaluation(subject, e, tm_path_base(o->model_path), true, err));
+    tm_buf_init(&page, (size_t)64 << 20);
+    tm_status status = tm_report_html(subject, &page);
+    if (status != TM_OK) {
+        tm_err_set(err, status, path, "cannot write the report", NULL, "%s",
+                   tm_status_text(status));
+    } else {
+        status = tm_file_write_atomic(path, 0644, tm_buf_view(&page), err);
+    }
+    tm_buf_deinit(&page);
+    return status;
+}
+
+static tm_status output(const struct tm_evaluate_options *o, const struct tm_evaluation *e,
+                        const char *html, bool json, struct tm_err *err)
+{
+    struct tm_report subject = {.path = NULL};
+    TM_TRY(read_subject(o, &subject, err));
+    tm_status status = html != NULL ? write_html(html, o, e, &subject, err) : TM_OK;
+    if (status == TM_OK && json) {
+        status = print_json(o, e, &subject, err);
+    } else if (status == TM_OK) {
+        print_text(o, e);
+    }
+    tm_report_deinit(&subject);
+    return status;
 }
 
 /* ---- the command ---- */
@@ -165,14 +212,17 @@ static tm_status run_eval(const struct tm_command *command, const struct tm_pars
     struct tm_gate gate;
     struct tm_buf tasks;
     tm_buf_init(&tasks, 1 << 16);
+    const char *html = tm_opt_text(command, parsed, "html");
     tm_status status = read_gate(&o, tm_opt_text(command, parsed, "gate"), &gate, &tasks, err);
+    if (status == TM_OK && html != NULL && tm_path_same(html, o.model_path)) {
+        status = tm_err_set(err, TM_E_USAGE, html, what_failed, "choose another file (--html)",
+                            "the page would overwrite the model");
+    }
     if (status == TM_OK) {
         status = tm_evaluate(&o, &evaluation, err);
     }
-    if (status == TM_OK && parsed->json) {
-        status = print_json(&o, &evaluation, err);
-    } else if (status == TM_OK) {
-        print_text(&o, &evaluation);
+    if (status == TM_OK) {
+        status = output(&o, &evaluation, html, parsed->json, err);
     }
     if (status == TM_OK) {
         struct tm_gate_figures figures = {.evaluation = &evaluation};
@@ -198,6 +248,7 @@ static const struct tm_option options[] = {
     {"seed", 0, TM_OPT_U64, "N", NULL, "1", "of the typing errors and distractions"},
     {"logits-cache", 0, TM_OPT_SIZE, "SIZE", NULL, "2GiB",
      "keep so much of base models' logits on disk; 0: none"},
+    {"html", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write the figures as one HTML page"},
     {"gate", 'g', TM_OPT_TEXT, "GATE", NULL, NULL, "exit 7 unless the figures keep these bounds"},
     {"threads", 0, TM_OPT_U64, "N", NULL, "0", "threads; 0: one for each core"},
     TM_CLI_TENSORS_UNDER,

@@ -11,15 +11,6 @@
 
 #define PAGE_BYTES_MAX ((size_t)64 << 20)
 
-static tm_status read_subject(const char *path, struct tm_report *report, struct tm_err *err)
-{
-    struct tm_package *package = NULL;
-    TM_TRY(tm_package_open(path, &package, err));
-    tm_status status = tm_report_of_package(package, path, report, err);
-    tm_package_close(&package);
-    return status;
-}
-
 /* The files of a list "a.json,b.json". */
 static tm_status read_quality(const char *list, struct tm_report *report, struct tm_err *err)
 {
@@ -109,7 +100,7 @@ static tm_status run_report(const struct tm_command *command, const struct tm_pa
                             struct tm_err *err)
 {
     struct tm_report report;
-    TM_TRY(read_subject(parsed->arguments[0], &report, err));
+    TM_TRY(tm_report_of_package_file(parsed->arguments[0], &report, err));
     tm_status status = read_quality(tm_opt_text(command, parsed, "quality"), &report, err);
     if (status == TM_OK) {
         status = write_all(command, parsed, &report, err);

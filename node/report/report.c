@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/checkpoint.h"
 #include "scheduler/split.h"
 
 static const char what_failed[] = "cannot report on the package";
@@ -60,6 +61,14 @@ struct tm_report_totals tm_report_sum(const struct tm_report *report)
     sum.error = squared_sum > 0 ? sqrt(squared_error / squared_sum) : 0;
     sum.bits_per_weight = done_weights > 0 ? 8.0 * (double)sum.bytes / done_weights : 0;
     return sum;
+}
+
+double tm_report_bits_of_all(const struct tm_report *report)
+{
+    if (report->model_weights > 0) {
+        return 8.0 * (double)report->model_bytes / (double)report->model_weights;
+    }
+    return tm_report_sum(report).bits_per_weight;
 }
 
 const struct tm_report_quality *tm_report_own_quality(const struct tm_report *report)
@@ -263,6 +272,38 @@ failed:
     return status == TM_E_NOMEM
                ? tm_err_set(err, TM_E_NOMEM, path, what_failed, NULL, "out of memory")
                : status;
+}
+
+tm_status tm_report_of_package_file(const char *path, struct tm_report *out, struct tm_err *err)
+{
+    struct tm_package *package = NULL;
+    memset(out, 0, sizeof *out);
+    TM_TRY(tm_package_open(path, &package, err));
+    tm_status status = tm_report_of_package(package, path, out, err);
+    tm_package_close(&package);
+    return status;
+}
+
+tm_status tm_report_of_model(const char *path, const char *under, struct tm_report *out,
+                             struct tm_err *err)
+{
+    struct tm_checkpoint *checkpoint = NULL;
+    memset(out, 0, sizeof *out);
+    TM_TRY(tm_checkpoint_open_under(path, under, &checkpoint, err));
+    const struct tm_inventory *inv = tm_checkpoint_inventory(checkpoint);
+    out->subject = TM_REPORT_MODEL;
+    out->model_weights = inv->total_elements;
+    out->model_bytes = inv->total_bytes;
+    out->path = tm_strdup(tm_path_base(path));
+    out->model_name = tm_strdup(tm_path_base(path));
+    out->arch = tm_strdup(inv->arch != NULL ? inv->arch : "");
+    tm_checkpoint_close(&checkpoint);
+    if (out->path == NULL || out->model_name == NULL || out->arch == NULL ||
+        tm_report_rank(out) != TM_OK) {
+        tm_report_deinit(out);
+        return tm_err_set(err, TM_E_NOMEM, path, what_failed, NULL, "out of memory");
+    }
+    return TM_OK;
 }
 
 void tm_report_deinit(struct tm_report *report)

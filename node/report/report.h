@@ -8,6 +8,7 @@
 #define TM_REPORT_REPORT_H
 
 #include "model/pass/quality.h"
+#include "node/quality/evaluate.h"
 #include "node/report/prediction.h"
 #include "node/report/tensor_kind.h"
 #include "package/package.h"
@@ -41,12 +42,24 @@ struct tm_report_ban {
     char reason[256]; /* "" in a package */
 };
 
+/* A task, or a variant of one. */
+struct tm_report_task {
+    char name[32]; /* "arc", "arc, typos" */
+    uint64_t items;
+    double accuracy, accuracy_error; /* share of right answers */
+    bool has_base;
+    double base_accuracy, kept, kept_error; /* kept: accuracy over the base's */
+};
+
 /* One point of the curve of size and quality. */
+#define TM_REPORT_TASKS_MAX (TM_EVALUATION_TASKS * TM_TASK_VARIANTS)
 struct tm_report_quality {
     char *label;
     bool is_this;           /* measured on this package */
-    double bits_per_weight; /* whole file; 0: unknown */
+    double bits_per_weight; /* of the tensors; 0: unknown */
     struct tm_quality figures;
+    struct tm_report_task tasks[TM_REPORT_TASKS_MAX];
+    uint32_t task_count;
 };
 
 #define TM_REPORT_QUALITIES_MAX 32
@@ -60,6 +73,8 @@ struct tm_report {
     char owner[TM_PUBLIC_KEY_TEXT];
     char plan_digest[TM_DIGEST_TEXT]; /* of a job too */
     uint64_t file_bytes;
+    /* Of a model that is no package. */
+    uint64_t model_weights, model_bytes;
     /* Of a job. */
     char job_id[16], job_state[16];
     uint32_t units, units_done; /* attachments too */
@@ -92,6 +107,13 @@ struct tm_report_totals {
  * TM_E_INCOMPATIBLE: a dtype or pipeline that this build lacks; TM_E_NOMEM. */
 tm_status tm_report_of_package(const struct tm_package *package, const char *path,
                                struct tm_report *out, struct tm_err *err) TM_MUST_USE;
+/* Opens a package for it. */
+tm_status tm_report_of_package_file(const char *path, struct tm_report *out,
+                                    struct tm_err *err) TM_MUST_USE;
+/* Of a model that is no package: its size alone, to which figures can be added. under: see
+ * tm_checkpoint_open_under, or NULL. Errors: those of tm_checkpoint_open. */
+tm_status tm_report_of_model(const char *path, const char *under, struct tm_report *out,
+                             struct tm_err *err) TM_MUST_USE;
 /* A zeroed report is empty and valid. */
 void tm_report_deinit(struct tm_report *report);
 
@@ -99,9 +121,14 @@ void tm_report_deinit(struct tm_report *report);
  * become the package's own. TM_E_MALFORMED for another file, TM_E_LIMIT past the maximum. */
 tm_status tm_report_add_quality_file(struct tm_report *report, const char *path,
                                      struct tm_err *err) TM_MUST_USE;
+/* Adds what was just measured, under a name that people see. is_this: of the report's subject. */
+tm_status tm_report_add_evaluation(struct tm_report *report, const struct tm_evaluation *evaluation,
+                                   const char *label, bool is_this, struct tm_err *err) TM_MUST_USE;
 /* The figures of this package, or NULL when nobody measured them. */
 const struct tm_report_quality *tm_report_own_quality(const struct tm_report *report);
 
+/* Bits a weight of the whole, whatever it is of. */
+double tm_report_bits_of_all(const struct tm_report *report);
 struct tm_report_totals tm_report_sum(const struct tm_report *report);
 /* sqrt(squared error / sum of squares); 0 for a lossless tensor and for one of zeros, infinite for
  * figures that are none. */

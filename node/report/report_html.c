@@ -42,7 +42,8 @@ static void heading(struct tm_page *page, const struct tm_report *r)
     tm_page_put(page, "<header>\n<h1>");
     name_of(page, r);
     tm_page_put(page, "</h1>\n<p class=\"dim\">");
-    tm_page_put(page, r->subject == TM_REPORT_JOB ? "Unfinished job of " : "Made from ");
+    static const char *const before[] = {"Made from ", "Job over ", "Model "};
+    tm_page_put(page, before[r->subject]);
     tm_page_html(page, tm_view_str(r->model_name));
     if (r->arch[0] != '\0') {
         tm_page_put(page, ", architecture ");
@@ -117,6 +118,13 @@ static void summary(struct tm_page *page, const struct tm_report *r,
     tm_page_put(page, "<dl class=\"cards\">\n");
     if (r->tensor_count > 0) {
         size_cards(page, r, sum);
+    } else if (r->model_weights > 0) {
+        char bytes[TM_NUM_TEXT];
+        card(page, "Bits a weight");
+        tm_page_number(page, tm_report_bits_of_all(r));
+        tm_page_printf(page, "<small>%llu weights, %s</small></dd></div>\n",
+                       (unsigned long long)r->model_weights,
+                       tm_format_bytes(r->model_bytes, bytes));
     }
     quality_cards(page, r);
     if (r->subject != TM_REPORT_MODEL) {
@@ -146,6 +154,7 @@ static void quality(struct tm_page *page, const struct tm_report *r)
     }
     if (r->quality_count > 0) {
         tm_html_qualities(page, r);
+        tm_html_tasks(page, r);
     }
     if (tm_report_own_quality(r) == NULL) {
         tm_page_put(page, "<p>The quality of this one was not measured. Measure it, and others "
@@ -241,7 +250,7 @@ tm_status tm_report_html(const struct tm_report *report, struct tm_buf *out)
         verify(&page, report);
     }
     tm_page_put(&page, "</main>\n<footer>\n<p>Written by tmill " TMILL_VERSION
-                       " from the package alone: the same package gives the same page.</p>\n"
+                       ". The same package and figures give the same page.</p>\n"
                        "</footer>\n</body>\n</html>\n");
     tm_map_deinit(&map);
     return page.status;

@@ -24,6 +24,8 @@ extern const char tm_report_style[];
 /* Pipelines with their tensors, size and error, predicted and outcome. */
 void tm_html_pipelines(struct tm_page *page, const struct tm_report *report);
 void tm_html_qualities(struct tm_page *page, const struct tm_report *report);
+/* Right answers of every model whose tasks were asked; nothing when none was. */
+void tm_html_tasks(struct tm_page *page, const struct tm_report *report);
 void tm_html_map(struct tm_page *page, const struct tm_map *map);
 void tm_html_tensors(struct tm_page *page, const struct tm_report *report);
 /* Nodes and, when there are any, the banned ones. */

@@ -119,7 +119,7 @@ void tm_html_qualities(struct tm_page *page, const struct tm_report *report)
         const struct tm_report_quality *q = &report->qualities[i];
         const struct tm_quality *f = &q->figures;
         double bits = tm_svg_curve_bits(report, q);
-        tm_page_put(page, q->is_this ? "<tr class=\"this\"><th scope=\"row\">this package: "
+        tm_page_put(page, q->is_this ? "<tr class=\"this\"><th scope=\"row\">this one: "
                                      : "<tr><th scope=\"row\">");
         tm_page_html(page, tm_view_str(q->label));
         tm_page_put(page, "</th>");
@@ -134,6 +134,39 @@ void tm_html_qualities(struct tm_page *page, const struct tm_report *report)
         number(page, f->kl_99, f->has_base);
         number(page, f->same_top, f->has_base);
         tm_page_put(page, "</tr>\n");
+    }
+    end(page);
+}
+
+void tm_html_tasks(struct tm_page *page, const struct tm_report *report)
+{
+    uint32_t count_all = 0;
+    for (uint32_t i = 0; i < report->quality_count; i++) {
+        count_all += report->qualities[i].task_count;
+    }
+    if (count_all == 0) {
+        return;
+    }
+    begin(page, "t-tasks", "Share of right answers; &plusmn; is the standard error",
+          "Model|<Task|Questions|Right|&plusmn;|Source right|Kept|&plusmn;");
+    for (uint32_t i = 0; i < report->quality_count; i++) {
+        const struct tm_report_quality *q = &report->qualities[i];
+        for (uint32_t k = 0; k < q->task_count; k++) {
+            const struct tm_report_task *t = &q->tasks[k];
+            tm_page_put(page, q->is_this ? "<tr class=\"this\"><th scope=\"row\">"
+                                         : "<tr><th scope=\"row\">");
+            tm_page_html(page, tm_view_str(q->label));
+            tm_page_put(page, "</th><td class=\"w\">");
+            tm_page_html(page, tm_view_str(t->name));
+            tm_page_put(page, "</td>");
+            count(page, t->items);
+            number(page, t->accuracy, true);
+            number(page, t->accuracy_error, true);
+            number(page, t->base_accuracy, t->has_base);
+            number(page, t->kept, t->has_base);
+            number(page, t->kept_error, t->has_base);
+            tm_page_put(page, "</tr>\n");
+        }
     }
     end(page);
 }

@@ -118,7 +118,7 @@ START_TEST(figures_of_quality)
 {
     report_sample_qualities(&report);
     html();
-    holds("<tr class=\"this\"><th scope=\"row\">this package: m.tmpk</th><td>4.100</td>"
+    holds("<tr class=\"this\"><th scope=\"row\">this one: m.tmpk</th><td>4.100</td>"
           "<td>24.00</td><td>1.000</td><td>1.200</td><td>0.05000</td><td>0.3000</td>"
           "<td>0.03000</td><td>0.1500</td><td>2.400</td><td>0.7500</td></tr>");
     holds("<svg class=\"ratio\"");

@@ -45,6 +45,26 @@ static void totals(struct tm_jw *jw, const struct tm_report *r)
     tm_jw_u64(jw, "units_audited", sum.audited);
 }
 
+static void tasks(struct tm_jw *jw, const struct tm_report_quality *q)
+{
+    tm_jw_array(jw, "tasks");
+    for (uint32_t i = 0; i < q->task_count; i++) {
+        const struct tm_report_task *t = &q->tasks[i];
+        tm_jw_object(jw, NULL);
+        tm_jw_str(jw, "task", t->name);
+        tm_jw_u64(jw, "items", t->items);
+        tm_jw_f64(jw, "accuracy", t->accuracy);
+        tm_jw_f64(jw, "accuracy_error", t->accuracy_error);
+        if (t->has_base) {
+            tm_jw_f64(jw, "base_accuracy", t->base_accuracy);
+            tm_jw_f64(jw, "kept", t->kept);
+            tm_jw_f64(jw, "kept_error", t->kept_error);
+        }
+        tm_jw_object_end(jw);
+    }
+    tm_jw_array_end(jw);
+}
+
 static void qualities(struct tm_jw *jw, const struct tm_report *r)
 {
     tm_jw_array(jw, "quality");
@@ -69,6 +89,7 @@ static void qualities(struct tm_jw *jw, const struct tm_report *r)
             tm_jw_f64(jw, "kl_max", q->figures.kl_max);
             tm_jw_f64(jw, "same_top", q->figures.same_top);
         }
+        tasks(jw, q);
         tm_jw_object_end(jw);
     }
     tm_jw_array_end(jw);

@@ -214,9 +214,8 @@ void tm_svg_bars(struct tm_page *page, const struct tm_report *report)
 
 double tm_svg_curve_bits(const struct tm_report *report, const struct tm_report_quality *quality)
 {
-    return quality->bits_per_weight > 0 || !quality->is_this
-               ? quality->bits_per_weight
-               : tm_report_sum(report).bits_per_weight;
+    return quality->bits_per_weight > 0 || !quality->is_this ? quality->bits_per_weight
+                                                             : tm_report_bits_of_all(report);
 }
 
 static bool drawn(const struct tm_report *report, const struct tm_report_quality *q)
@@ -284,7 +283,7 @@ static struct curve curve_range(const struct tm_report *r, enum tm_curve which)
         double low = on_axis(which, value), high = on_axis(which, value + error);
         double bits = tm_svg_curve_bits(r, q);
         c.bits_most = bits > c.bits_most ? bits : c.bits_most;
-        c.least = which == TM_CURVE_DIVERGENCE && (first || low < c.least) ? low : c.least;
+        c.least = (first && which == TM_CURVE_DIVERGENCE) || low < c.least ? low : c.least;
         c.most = first || high > c.most ? high : c.most;
         first = false;
     }
@@ -292,8 +291,6 @@ static struct curve curve_range(const struct tm_report *r, enum tm_curve which)
     if (which == TM_CURVE_DIVERGENCE) {
         c.least = floor(c.least);
         c.most = ceil(c.most);
-    } else {
-        c.least = 1;
     }
     c.most = c.most > c.least ? c.most : c.least + 1;
     if (which == TM_CURVE_RATIO && c.most > RATIO_MOST) {
@@ -379,7 +376,7 @@ static void point(struct tm_page *page, const struct tm_report *r, const struct 
     bool left = x > (CURVE_LEFT + CURVE_RIGHT) / 2;
     double label_y = free_height(labels, x, y < CURVE_TOP + 12 ? y + 4 : y - 5);
     text_at(page, left ? "e" : "l", left ? x - 8 : x + 8, label_y);
-    struct tm_view label = tm_view_str(q->is_this ? "this package" : q->label);
+    struct tm_view label = tm_view_str(q->is_this ? "this one" : q->label);
     label.bytes = label.bytes < LABEL_BYTES ? label.bytes : LABEL_BYTES;
     tm_page_html(page, label);
     if (on_axis(c->which, value) > c->most) {

@@ -207,6 +207,73 @@ START_TEST(quality_of_this_package)
 }
 END_TEST
 
+START_TEST(quality_of_tasks)
+{
+    ck_assert_int_eq(make(), TM_OK);
+    ck_assert_int_eq(
+        add("tmill.eval/1",
+            ALONE ",\"tasks\":[{\"task\":\"arc\",\"items\":50,\"accuracy\":0.6,"
+                  "\"accuracy_error\":0.07,\"base\":{\"accuracy\":0.64},\"kept\":0.94,"
+                  "\"kept_error\":0.02,\"typos\":{\"accuracy\":0.5,\"accuracy_error\":0.07}},"
+                  "{\"task\":\"no figures\",\"items\":1},{\"items\":1,\"accuracy\":1},7]"),
+        TM_OK);
+    const struct tm_report_quality *q = &report.qualities[0];
+    ck_assert_uint_eq(q->task_count, 2);
+    ck_assert_str_eq(q->tasks[0].name, "arc");
+    ck_assert_uint_eq(q->tasks[0].items, 50);
+    ck_assert(q->tasks[0].has_base);
+    ck_assert_double_eq_tol(q->tasks[0].base_accuracy, 0.64, 1e-12);
+    ck_assert_double_eq_tol(q->tasks[0].kept, 0.94, 1e-12);
+    ck_assert_str_eq(q->tasks[1].name, "arc, typos");
+    ck_assert(!q->tasks[1].has_base);
+    ck_assert_double_eq_tol(q->tasks[1].accuracy, 0.5, 1e-12);
+}
+END_TEST
+
+START_TEST(quality_just_measured)
+{
+    struct tm_evaluation e = {
+        .has_base = true,
+        .quality = {.tokens = 9, .windows = 1, .perplexity = 20, .ratio = 1.5, .kl_mean = 0.25}};
+    ck_assert_int_eq(make(), TM_OK);
+    ck_assert_int_eq(tm_report_add_evaluation(&report, &e, "m", true, &err), TM_OK);
+    const struct tm_report_quality *q = tm_report_own_quality(&report);
+    ck_assert_ptr_nonnull(q);
+    ck_assert_str_eq(q->label, "m");
+    ck_assert_double_eq_tol(q->figures.ratio, 1.5, 1e-12);
+    ck_assert_double_eq_tol(q->figures.kl_mean, 0.25, 1e-12);
+    for (uint64_t n = 1, failed = 1; failed; n++) {
+        uint32_t count = report.quality_count;
+        tm_mem_fail_at(n);
+        tm_status status = tm_report_add_evaluation(&report, &e, "m", false, &err);
+        failed = tm_mem_failed();
+        tm_mem_fail_at(0);
+        ck_assert_int_eq(status, failed ? TM_E_NOMEM : TM_OK);
+        ck_assert_uint_eq(report.quality_count, count + !failed);
+    }
+}
+END_TEST
+
+START_TEST(a_model_that_is_no_package)
+{
+    char model[96];
+    snprintf(model, sizeof model, "%s/m.safetensors", dir);
+    static const char bytes[] = "\x3b\0\0\0\0\0\0\0"
+                                "{\"x\":{\"dtype\":\"F16\",\"shape\":[4],"
+                                "\"data_offsets\":[0,8]}}     "
+                                "12345678";
+    ck_assert_int_eq(tm_file_write_atomic(model, 0600, tm_view_of(bytes, sizeof bytes - 1), &err),
+                     TM_OK);
+    tm_status status = tm_report_of_model(model, NULL, &report, &err);
+    ck_assert_msg(status == TM_OK, "%s", err.why);
+    ck_assert_int_eq(report.subject, TM_REPORT_MODEL);
+    ck_assert_double_eq_tol(tm_report_bits_of_all(&report), 16, 1e-12);
+    ck_assert_str_eq(report.path, "m.safetensors");
+    ck_assert_int_eq(tm_report_of_model("/no/such", NULL, &report, &err), TM_E_NOT_FOUND);
+    ck_assert_int_eq(tm_report_of_package_file("/no/such", &report, &err), TM_E_NOT_FOUND);
+}
+END_TEST
+
 START_TEST(quality_that_is_none)
 {
     static const struct {
@@ -249,6 +316,9 @@ Suite *tm_suite(void)
     tcase_add_test(tc, without_memory);
     tcase_add_test(tc, quality_of_a_file);
     tcase_add_test(tc, quality_of_this_package);
+    tcase_add_test(tc, quality_of_tasks);
+    tcase_add_test(tc, quality_just_measured);
+    tcase_add_test(tc, a_model_that_is_no_package);
     tcase_add_test(tc, quality_that_is_none);
     suite_add_tcase(suite, tc);
     return suite;

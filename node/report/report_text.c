@@ -55,6 +55,21 @@ static void pair(struct tm_page *page, double value, double error)
     tm_page_number(page, error);
 }
 
+static void tasks(struct tm_page *page, const struct tm_report_quality *q)
+{
+    for (uint32_t i = 0; i < q->task_count; i++) {
+        const struct tm_report_task *t = &q->tasks[i];
+        tm_page_printf(page, "           %s, share of %llu questions: ", t->name,
+                       (unsigned long long)t->items);
+        pair(page, t->accuracy, t->accuracy_error);
+        if (t->has_base) {
+            tm_page_put(page, "; kept ");
+            pair(page, t->kept, t->kept_error);
+        }
+        tm_page_put(page, "\n");
+    }
+}
+
 static void quality(struct tm_page *page, const struct tm_report *r)
 {
     if (tm_report_own_quality(r) == NULL) {
@@ -86,6 +101,7 @@ static void quality(struct tm_page *page, const struct tm_report *r)
             tm_page_put(page, ")");
         }
         tm_page_put(page, "\n");
+        tasks(page, q);
     }
 }
 

@@ -71,8 +71,25 @@ class Report(Contract, Whole):
         wanted = [json.loads(self.read(name))["data"]["base"] for name in files]
         self.assertEqual([q["kl_mean"] for q in data["quality"]], [b["kl_mean"] for b in wanted])
         self.assertGreater(wanted[0]["kl_mean"], 0)
+        self.assertEqual([q["this_package"] for q in data["quality"]], [True, False])
+        self.assertAlmostEqual(data["quality"][0]["bits_per_weight"], data["bits_per_weight"])
+        self.assertEqual(data["quality"][1]["bits_per_weight"], 32)
         text = self.ok("report", self.package, "--quality", files[0]).out
-        self.assertIn("perplexity ", text)
+        self.assertIn("quality    perplexity ", text)
+
+    def test_eval_writes_the_same_page(self):
+        figures, pages = self.path("f.json"), [self.path("eval.html"), self.path("report.html")]
+        out = self.ok("eval", self.package, "--base", self.model, "-c", "64", "-n", "200", "--json",
+                      "--tasks", "mini", "--items", "5", "--html", pages[0]).out
+        self.put("f.json", out)
+        self.ok("report", self.package, "--quality", figures, "--html", pages[1])
+        self.assertEqual(*map(self.read, pages))
+        self.assertIn(b"mini", self.read(pages[0]))
+        self.ok("eval", self.model, "-c", "64", "-n", "200", "--html", self.path("model.html"))
+        page = self.read(self.path("model.html")).decode()
+        self.assertIn("<dt>Bits a weight</dt><dd>32.00", page)
+        self.assertNotIn("Where the error is", page)
+        self.refused(2, ["overwrite the model"], "eval", self.model, "--html", self.model)
 
     def test_what_cannot_be_reported(self):
         self.refused(3, ["nothing"], "report", self.path("nothing"))
