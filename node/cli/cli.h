@@ -7,6 +7,7 @@
 #include "crypto/sign.h"
 #include "node/common/envelope.h"
 #include "node/common/program.h"
+#include "node/journal/journal.h"
 
 extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
 extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
@@ -34,6 +35,10 @@ tm_status tm_cli_identity(const char *given, const char *name, struct tm_identit
 void tm_cli_warnings(char *const *warnings, size_t count, bool quiet);
 /* Events on stderr: warnings and worse, or everything when verbose; none when quiet. */
 struct tm_sink tm_cli_sink(const struct tm_parsed *parsed);
+/* Whether a process works on the job of this journal: it holds the lock beside it. */
+bool tm_cli_job_runs(const char *journal_path);
+/* The job's state in one word; one that no process works on is not running, whatever it says. */
+const char *tm_cli_job_state(const struct tm_journal_job *job, bool runs);
 /* tm_format_short, for the tables of commands; out[32]. */
 const char *tm_cli_number(double value, char *out);
 

@@ -35,7 +35,7 @@ static void view_deinit(struct job_view *view)
     memset(view, 0, sizeof *view);
 }
 
-static bool is_running(const char *journal_path)
+bool tm_cli_job_runs(const char *journal_path)
 {
     char dir[TM_PATH_MAX], lock[TM_PATH_MAX];
     if (tm_path_dir(dir, journal_path) != TM_OK || tm_path_join(lock, dir, "lock") != TM_OK) {
@@ -60,7 +60,7 @@ static tm_status read_view(const char *path, struct job_view *view, struct tm_er
     TM_TRY_GOTO(tm_journal_done_count(journal, &view->done, err), done);
     TM_TRY_GOTO(tm_journal_nodes(journal, &view->nodes, &view->node_count, err), done);
     TM_TRY_GOTO(tm_journal_bans(journal, &view->bans, &view->ban_count, err), done);
-    view->running = is_running(path);
+    view->running = tm_cli_job_runs(path);
 done:
     tm_journal_close(&journal);
     if (status != TM_OK) {
@@ -69,16 +69,20 @@ done:
     return status;
 }
 
-/* RUNNING without a process that holds the lock was killed. */
-static const char *state_text(const struct job_view *view)
+const char *tm_cli_job_state(const struct tm_journal_job *job, bool runs)
 {
-    if (view->running) {
+    if (runs) {
         return "running";
     }
-    if (view->job.state == TM_JOB_RUNNING || view->job.state == TM_JOB_NEW) {
-        return "stopped";
+    if (job->state == TM_JOB_RUNNING || job->state == TM_JOB_NEW) {
+        return "stopped"; /* it was killed */
     }
-    return tm_job_state_name(view->job.state);
+    return tm_job_state_name(job->state);
+}
+
+static const char *state_text(const struct job_view *view)
+{
+    return tm_cli_job_state(&view->job, view->running);
 }
 
 static void job_members(struct tm_jw *jw, const struct job_view *view)

@@ -6,10 +6,39 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "node/cli/cli.h"
+#include "node/coordinator/job.h"
 #include "node/report/report_html.h"
 #include "node/report/report_write.h"
 
 #define PAGE_BYTES_MAX ((size_t)64 << 20)
+
+/* A finished job is its package, where that is still there. */
+static tm_status read_job(const char *id, struct tm_report *report, struct tm_err *err)
+{
+    char full[16], path[TM_PATH_MAX];
+    struct tm_journal *journal = NULL;
+    struct tm_journal_job job = {0};
+    TM_TRY(tm_job_journal_path(NULL, id, full, path, err));
+    TM_TRY(tm_journal_open(path, true, &journal, err));
+    tm_status status = tm_journal_read_job(journal, &job, err);
+    tm_journal_close(&journal);
+    if (status == TM_OK && job.state == TM_JOB_DONE && tm_package_is(job.out_path)) {
+        status = tm_report_of_package_file(job.out_path, report, err);
+    } else if (status == TM_OK) {
+        const char *state = tm_cli_job_state(&job, tm_cli_job_runs(path));
+        status = tm_report_of_job(path, state, report, err);
+    }
+    tm_journal_job_deinit(&job);
+    return status;
+}
+
+/* What is no file and has the form of a job's id is one. */
+static tm_status read_subject(const char *name, struct tm_report *report, struct tm_err *err)
+{
+    bool is_job = name[0] == 'J' && name[1 + strspn(name + 1, "0123456789abcdef")] == '\0' &&
+                  !tm_path_exists(name);
+    return is_job ? read_job(name, report, err) : tm_report_of_package_file(name, report, err);
+}
 
 /* The files of a list "a.json,b.json". */
 static tm_status read_quality(const char *list, struct tm_report *report, struct tm_err *err)
@@ -100,7 +129,7 @@ static tm_status run_report(const struct tm_command *command, const struct tm_pa
                             struct tm_err *err)
 {
     struct tm_report report;
-    TM_TRY(tm_report_of_package_file(parsed->arguments[0], &report, err));
+    TM_TRY(read_subject(parsed->arguments[0], &report, err));
     tm_status status = read_quality(tm_opt_text(command, parsed, "quality"), &report, err);
     if (status == TM_OK) {
         status = write_all(command, parsed, &report, err);
@@ -117,15 +146,17 @@ static const struct tm_option options[] = {
 };
 const struct tm_command tm_cmd_report = {
     "report",
-    "PKG",
+    "PKG|JOB",
     1,
     1,
-    "says what a package lost, where, and who made it",
+    "says what a package or a job lost, where, and who made it",
     "Lists every tensor, worst first, with its error and size beside what they would be were its\n"
     "weights normally distributed; draws a map of layers and kinds; names the nodes and how their\n"
     "work was checked. The figures are those that the package carries, signed by its owner:\n"
-    "tmill verify proves them. The same package gives the same bytes.",
+    "tmill verify proves them. The same package gives the same bytes. Of a job that is not\n"
+    "finished: what is known so far.",
     "  tmill report model.tmpk\n"
+    "  tmill report J0123456789ab\n"
     "  tmill report model.tmpk --html report.html\n"
     "  tmill report model.tmpk --quality model.json,int8.json,int4.json --json",
     options,

@@ -114,6 +114,11 @@ tm_status tm_report_of_package_file(const char *path, struct tm_report *out,
  * tm_checkpoint_open_under, or NULL. Errors: those of tm_checkpoint_open. */
 tm_status tm_report_of_model(const char *path, const char *under, struct tm_report *out,
                              struct tm_err *err) TM_MUST_USE;
+/* Of a job, finished or not, by its journal; reads its model for what the units are of. state: what
+ * to call its state, NULL: as the journal does. TM_E_VERIFY: the model has changed; errors of
+ * tm_journal_open, tm_checkpoint_open and tm_plan_read. */
+tm_status tm_report_of_job(const char *journal_path, const char *state, struct tm_report *out,
+                           struct tm_err *err) TM_MUST_USE;
 /* A zeroed report is empty and valid. */
 void tm_report_deinit(struct tm_report *report);
 

@@ -91,7 +91,25 @@ class Report(Contract, Whole):
         self.assertNotIn("Where the error is", page)
         self.refused(2, ["overwrite the model"], "eval", self.model, "--html", self.model)
 
+    def test_jobs(self):
+        job = self.data_of("jobs")["jobs"][0]["job"]
+        self.assertEqual(self.ok("report", job).out, self.ok("report", self.package).out)
+        self.submit(self.model, "second.tmpk", "int4")
+        running, = [j["job"] for j in self.data_of("jobs")["jobs"] if j["state"] == "running"]
+        text = self.ok("report", running, "--html", self.path("job.html"), "-q").out
+        data = self.data_of("report", running)
+        self.assertEqual((data["subject"], data["state"]), ("job", "running"))
+        self.assertLess(data["units_done"], data["units"])
+        self.assertEqual(sum(t["units_done"] for t in data["tensors"] if not t["lossless"]), 0)
+        self.assertNotIn("package_id", data)
+        self.assertIn("come with the package", self.read(self.path("job.html")).decode())
+        self.assertIn("not yet", self.read(self.path("job.html")).decode())
+        self.assertIn("job.html", text)
+        os.remove(self.package)
+        self.assertEqual(self.data_of("report", job)["state"], "done")
+
     def test_what_cannot_be_reported(self):
+        self.refused(3, ["J0123456789ff"], "report", "J0123456789ff")
         self.refused(3, ["nothing"], "report", self.path("nothing"))
         self.refused(4, ["m.gguf"], "report", self.model)
         broken = self.put("broken.tmpk", self.read(self.package)[:-1])
