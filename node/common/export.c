@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/progress.h"
 #include "model/writer.h"
-#include "node/common/decode.h"
+#include "node/common/export_figures.h"
 
 #define GGUF_METADATA "gguf-metadata"
 
@@ -100,15 +100,14 @@ static tm_status load_metadata(struct export *e, struct tm_err *err)
 static tm_status begin(struct export *e, struct tm_err *err)
 {
     const struct tm_pkg_meta *meta = tm_package_meta(e->package);
-    char id[TM_DIGEST_TEXT];
-    tm_digest_hex(tm_package_id(e->package), id);
-    const char *const pairs[] = {"tmill.package_id", id, NULL};
+    struct tm_export_pairs pairs;
+    TM_TRY(tm_export_figures(e->package, e->decoder, &pairs, err));
     struct tm_writer_options options = {
         .format = e->options->format,
         .path = e->options->out_path,
         .arch = meta->arch,
         .gguf_metadata = tm_buf_view(&e->metadata),
-        .metadata = pairs,
+        .metadata = pairs.pairs,
     };
     return tm_writer_begin(&options, e->specs, meta->tensor_count, &e->writer, err);
 }

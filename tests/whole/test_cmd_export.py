@@ -71,13 +71,19 @@ class Export(Contract, Whole):
         given = GGUFReader(source)
 
         def fields(reader):
-            ours = ("general.file_type", "general.quantization_version", "tmill.package_id")
+            ours = ("general.file_type", "general.quantization_version")
             return {k: f.contents() for k, f in reader.fields.items()
-                    if not k.startswith("GGUF.") and k not in ours}
+                    if not k.startswith(("GGUF.", "tmill.")) and k not in ours}
         self.assertEqual(fields(out), fields(given))
         self.assertEqual({t.name: tuple(t.shape) for t in out.tensors},
                          {t.name: tuple(t.shape) for t in given.tensors})
         self.assertEqual(len(out.tensors), len(tensors))
+        told = {k: f.contents() for k, f in out.fields.items() if k.startswith("tmill.")}
+        report = self.data_of("report", package)
+        self.assertEqual(told, {
+            "tmill.package_id": report["package_id"], "tmill.owner": report["owner"],
+            "tmill.bits_per_weight": repr(report["bits_per_weight"]),
+            "tmill.relative_error": repr(report["relative_error"])})
 
     def test_what_cannot_be_kept_leaves_as_f16_where_that_is_exact_else_f32(self):
         exact = weights(1, 8, 64).astype("<f2").astype("<f4")
