@@ -183,11 +183,11 @@ static void linear(struct tm_pass *p, uint32_t layer, enum tm_linear which, cons
     }
 }
 
-static void observe(const struct tm_pass *p, uint32_t layer, enum tm_linear which, const float *x,
-                    size_t stride, uint32_t cols, uint32_t count)
+static void observe(const struct tm_pass *p, uint32_t layer, enum tm_pass_point point,
+                    const float *x, size_t stride, uint32_t cols, uint32_t count)
 {
     if (p->options.observer != NULL) {
-        p->options.observer(p->options.observer_context, layer, which,
+        p->options.observer(p->options.observer_context, layer, point,
                             (struct tm_vectors){x, stride, count}, cols, p->position);
     }
 }
@@ -234,12 +234,15 @@ static void attention(struct tm_pass *p, uint32_t layer, uint32_t count)
     size_t queries = (size_t)a->heads * a->head_dim, keys = (size_t)a->kv_heads * a->head_dim;
     bool window = tm_arch_has_window(a, layer);
     norm_all(p, p->stream, l->attention_norm, count, p->normed);
-    observe(p, layer, TM_LINEAR_Q, p->normed, a->dim, a->dim, count);
+    observe(p, layer, TM_POINT_ATTENTION_IN, p->normed, a->dim, a->dim, count);
     linear(p, layer, TM_LINEAR_Q, p->normed, a->dim, count, p->q, queries);
     linear(p, layer, TM_LINEAR_K, p->normed, a->dim, count, p->k, keys);
     linear(p, layer, TM_LINEAR_V, p->normed, a->dim, count, p->v, keys);
     turn_heads(p, p->q, a->heads, l->q_norm, count, window);
     turn_heads(p, p->k, a->kv_heads, l->k_norm, count, window);
+    observe(p, layer, TM_POINT_Q, p->q, queries, (uint32_t)queries, count);
+    observe(p, layer, TM_POINT_K, p->k, keys, (uint32_t)keys, count);
+    observe(p, layer, TM_POINT_V, p->v, keys, (uint32_t)keys, count);
     struct tm_attention all = {
         .cache = {.keys = p->keys + layer * p->layer_floats,
                   .values = p->values + layer * p->layer_floats,
@@ -258,9 +261,10 @@ static void attention(struct tm_pass *p, uint32_t layer, uint32_t count)
     };
     tm_cache_store(&all.cache, p->position, count, p->k, p->v);
     tm_attend(p->team, &all);
-    observe(p, layer, TM_LINEAR_ATTENTION_OUT, p->attended, queries, (uint32_t)queries, count);
+    observe(p, layer, TM_POINT_ATTENDED, p->attended, queries, (uint32_t)queries, count);
     linear(p, layer, TM_LINEAR_ATTENTION_OUT, p->attended, queries, count, p->added, a->dim);
     add_to_stream(p, l->attention_post_norm, count);
+    observe(p, layer, TM_POINT_AFTER_ATTENTION, p->stream, a->dim, a->dim, count);
 }
 
 static void gate_one(void *context, size_t index, size_t thread)
@@ -277,13 +281,16 @@ static void feed_forward(struct tm_pass *p, uint32_t layer, uint32_t count)
     const struct tm_arch *a = &p->weights->arch;
     const struct tm_layer *l = &p->weights->layers[layer];
     norm_all(p, p->stream, l->gate_norm, count, p->normed);
-    observe(p, layer, TM_LINEAR_GATE, p->normed, a->dim, a->dim, count);
+    observe(p, layer, TM_POINT_GATE_IN, p->normed, a->dim, a->dim, count);
     linear(p, layer, TM_LINEAR_GATE, p->normed, a->dim, count, p->gate, p->hidden);
     linear(p, layer, TM_LINEAR_UP, p->normed, a->dim, count, p->up, p->hidden);
+    observe(p, layer, TM_POINT_GATE, p->gate, p->hidden, a->hidden, count);
+    observe(p, layer, TM_POINT_UP, p->up, p->hidden, a->hidden, count);
     tm_team_run(p->team, count, 16ull * count * a->hidden, gate_one, p);
-    observe(p, layer, TM_LINEAR_DOWN, p->gate, p->hidden, a->hidden, count);
+    observe(p, layer, TM_POINT_DOWN_IN, p->gate, p->hidden, a->hidden, count);
     linear(p, layer, TM_LINEAR_DOWN, p->gate, p->hidden, count, p->added, a->dim);
     add_to_stream(p, l->gate_post_norm, count);
+    observe(p, layer, TM_POINT_AFTER_GATE, p->stream, a->dim, a->dim, count);
 }
 
 static tm_status check_run(const struct tm_pass *p, const uint32_t *ids, uint32_t count,

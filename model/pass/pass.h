@@ -12,10 +12,26 @@
 
 struct tm_pass;
 
-/* Sees the inputs of a layer's matrices: x.count vectors of `cols` floats, of the tokens from
- * position `first` on. Q, K and V share an input and are reported as TM_LINEAR_Q, as GATE and UP
- * are as TM_LINEAR_GATE. */
-typedef void (*tm_pass_observer)(void *context, uint32_t layer, enum tm_linear linear,
+/* What an observer sees of each layer, in this order. A point's vectors stay as they are until the
+ * layer's next sum (AFTER_ATTENTION, AFTER_GATE) has been seen; only those of GATE become those of
+ * DOWN_IN. */
+enum tm_pass_point {
+    TM_POINT_ATTENTION_IN,    /* the input of Q, K and V */
+    TM_POINT_Q,               /* normed and rotated, as K is: arch.heads * head_dim */
+    TM_POINT_K,               /* arch.kv_heads * head_dim */
+    TM_POINT_V,               /* arch.kv_heads * head_dim */
+    TM_POINT_ATTENDED,        /* the input of ATTENTION_OUT */
+    TM_POINT_AFTER_ATTENTION, /* the residual stream with what attention adds */
+    TM_POINT_GATE_IN,         /* the input of GATE and UP */
+    TM_POINT_GATE,            /* their outputs: arch.hidden */
+    TM_POINT_UP,
+    TM_POINT_DOWN_IN,    /* the input of DOWN */
+    TM_POINT_AFTER_GATE, /* the residual stream with all that the layer adds */
+    TM_POINT_COUNT
+};
+
+/* x.count vectors of `cols` floats, of the tokens from position `first` on. */
+typedef void (*tm_pass_observer)(void *context, uint32_t layer, enum tm_pass_point point,
                                  struct tm_vectors x, uint32_t cols, uint32_t first);
 
 struct tm_pass_options {

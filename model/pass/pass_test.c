@@ -179,25 +179,32 @@ START_TEST(numbers_out_of_range_name_their_layer)
 END_TEST
 
 struct seen {
-    size_t calls[TM_LINEAR_COUNT], vectors;
+    size_t calls[TM_POINT_COUNT], vectors;
 };
 
-static void observe(void *context, uint32_t layer, enum tm_linear linear, struct tm_vectors x,
+static void observe(void *context, uint32_t layer, enum tm_pass_point point, struct tm_vectors x,
                     uint32_t cols, uint32_t first)
 {
+    static const uint32_t wide[TM_POINT_COUNT] = {
+        [TM_POINT_Q] = TINY_HEADS * TINY_HEAD_DIM,
+        [TM_POINT_K] = TINY_KV_HEADS * TINY_HEAD_DIM,
+        [TM_POINT_V] = TINY_KV_HEADS * TINY_HEAD_DIM,
+        [TM_POINT_ATTENDED] = TINY_HEADS * TINY_HEAD_DIM,
+        [TM_POINT_GATE] = TINY_HIDDEN,
+        [TM_POINT_UP] = TINY_HIDDEN,
+        [TM_POINT_DOWN_IN] = TINY_HIDDEN,
+    };
     struct seen *seen = context;
-    const uint32_t wide = TINY_HEADS * TINY_HEAD_DIM;
     ck_assert_uint_lt(layer, TINY_LAYERS);
-    ck_assert_uint_eq(cols, linear == TM_LINEAR_DOWN            ? TINY_HIDDEN
-                            : linear == TM_LINEAR_ATTENTION_OUT ? wide
-                                                                : TINY_DIM);
+    ck_assert_uint_eq(cols, wide[point] > 0 ? wide[point] : TINY_DIM);
     ck_assert_uint_eq(first, 0);
     ck_assert(isfinite(x.data[(x.count - 1) * x.stride + cols - 1]));
-    seen->calls[linear]++;
-    seen->vectors += x.count;
+    ck_assert_uint_eq(seen->vectors % TM_POINT_COUNT, point);
+    seen->calls[point] += x.count;
+    seen->vectors++;
 }
 
-START_TEST(observers_see_each_input_once)
+START_TEST(observers_see_each_point_once_and_in_order)
 {
     struct loaded l = load("qwen2");
     struct tm_pass *pass = NULL;
@@ -206,11 +213,8 @@ START_TEST(observers_see_each_input_once)
     struct tm_pass_options options = {.observer = observe, .observer_context = &seen};
     ck_assert_int_eq(tm_pass_new(&l.weights, &options, &pass, &err), TM_OK);
     ck_assert_int_eq(tm_pass_run(pass, ids, 7, &err), TM_OK);
-    ck_assert_uint_eq(seen.vectors, (size_t)7 * 4 * TINY_LAYERS);
-    const enum tm_linear reported[] = {TM_LINEAR_Q, TM_LINEAR_ATTENTION_OUT, TM_LINEAR_GATE,
-                                       TM_LINEAR_DOWN};
-    for (size_t i = 0; i < 4; i++) {
-        ck_assert_uint_eq(seen.calls[reported[i]], TINY_LAYERS);
+    for (size_t i = 0; i < TM_POINT_COUNT; i++) {
+        ck_assert_uint_eq(seen.calls[i], 7 * TINY_LAYERS);
     }
     tm_pass_destroy(&pass);
     unload(&l);
@@ -252,7 +256,7 @@ Suite *tm_suite(void)
     tcase_add_test(tcase, golden_logits);
     tcase_add_test(tcase, impossible_runs);
     tcase_add_test(tcase, numbers_out_of_range_name_their_layer);
-    tcase_add_test(tcase, observers_see_each_input_once);
+    tcase_add_test(tcase, observers_see_each_point_once_and_in_order);
     tcase_add_test(tcase, memory_runs_out_anywhere);
     Suite *suite = suite_create("pass");
     suite_add_tcase(suite, tcase);
