@@ -12,6 +12,7 @@
 extern const struct tm_command tm_cmd_compress, tm_cmd_submit, tm_cmd_resume;
 extern const struct tm_command tm_cmd_inspect, tm_cmd_verify, tm_cmd_export, tm_cmd_publish;
 extern const struct tm_command tm_cmd_eval, tm_cmd_report, tm_cmd_run, tm_cmd_tokenize;
+extern const struct tm_command tm_cmd_calibrate;
 extern const struct tm_command tm_cmd_jobs, tm_cmd_show, tm_cmd_watch, tm_cmd_cancel;
 extern const struct tm_command tm_cmd_node_run, tm_cmd_selftest;
 extern const struct tm_command tm_cmd_key_gen, tm_cmd_key_show, tm_cmd_key_export;
@@ -39,6 +40,8 @@ struct tm_sink tm_cli_sink(const struct tm_parsed *parsed);
 bool tm_cli_job_runs(const char *journal_path);
 /* The job's state in one word; one that no process works on is not running, whatever it says. */
 const char *tm_cli_job_state(const struct tm_journal_job *job, bool runs);
+/* What a .tmcal holds, layer by layer, on stdout. */
+tm_status tm_cli_show_calibration(const char *path, bool json, struct tm_err *err) TM_MUST_USE;
 /* tm_format_short, for the tables of commands; out[32]. */
 const char *tm_cli_number(double value, char *out);
 

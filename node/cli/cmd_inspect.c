@@ -10,6 +10,7 @@
 #include "base/cpu.h"
 #include "base/num.h"
 #include "base/progress.h"
+#include "model/calibration/cal_file.h"
 #include "model/checkpoint.h"
 #include "node/common/decode.h"
 #include "node/coordinator/mesh.h"
@@ -278,6 +279,9 @@ static tm_status run_inspect(const struct tm_command *command, const struct tm_p
     const char *path = parsed->arguments[0];
     bool tensors = tm_opt_flag(command, parsed, "tensors");
     bool hash = tm_opt_flag(command, parsed, "hash");
+    if (tm_cal_file_is(path)) {
+        return tm_cli_show_calibration(path, parsed->json, err);
+    }
     if (tm_package_is(path)) {
         return inspect_package(path, tensors || hash, parsed->json, err);
     }
@@ -293,10 +297,10 @@ static const struct tm_option options[] = {
 };
 const struct tm_command tm_cmd_inspect = {
     "inspect",
-    "MODEL|PKG",
+    "MODEL|PKG|TMCAL",
     1,
     1,
-    "shows what a model or a package holds",
+    "shows what a model, a package or a calibration holds",
     NULL,
     "  tmill inspect model.safetensors --tensors\n"
     "  tmill inspect model.tmpk --tensors --json",

@@ -13,6 +13,7 @@ static const struct tm_command *const commands[] = {
     &tm_cmd_run,
     &tm_cmd_eval,
     &tm_cmd_report,
+    &tm_cmd_calibrate,
     &tm_cmd_tokenize,
     &tm_cmd_verify,
     &tm_cmd_export,

@@ -16,6 +16,8 @@ INCLUDE_TABLE = {
     "model": {"may": ["base/*", "crypto/*", "model/*"]},
     "model/tokenizer": {"may": ["base/*", "crypto/*", "model/*", "model/tokenizer/*"]},
     "model/pass": {"may": ["base/*", "crypto/*", "model/*", "model/pass/*"]},
+    "model/calibration": {"may": ["base/*", "crypto/*", "model/*", "model/pass/*",
+                                  "model/calibration/*"]},
     "stages": {"may": ["base/*", "crypto/digest.h", "model/convert.h",
                        "model/tensor.h", "stages/*"]},
     "package": {"may": ["base/*", "crypto/*", "package/*"]},

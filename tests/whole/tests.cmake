@@ -12,7 +12,8 @@ endfunction()
 
 foreach(name test_gguf_files test_llama2c_files test_safetensors_files test_pytorch_files
     test_model_folders test_quantisation
-    test_operations test_network test_damaged_packages test_cmd_compress test_cmd_export
+    test_operations test_network test_damaged_packages test_cmd_calibrate
+    test_cmd_compress test_cmd_export
     test_cmd_eval test_cmd_inspect test_cmd_jobs test_cmd_key test_cmd_node test_cmd_publish
     test_cmd_report test_cmd_run test_cmd_tokenize
     test_cmd_verify test_edge_read test_edge_update test_kills)
