@@ -111,18 +111,26 @@ static tm_status write_file(page_writer write, const struct tm_report *report, c
     return status;
 }
 
-/* A file when one was asked for; the terminal gets the text otherwise, and JSON in any case. */
+/* The files that were asked for; the terminal gets the text otherwise, and JSON in any case. */
 static tm_status write_all(const struct tm_command *command, const struct tm_parsed *parsed,
                            const struct tm_report *report, struct tm_err *err)
 {
     const char *html = tm_opt_text(command, parsed, "html");
+    const char *card = tm_opt_text(command, parsed, "card");
+    if (card != NULL && report->subject != TM_REPORT_PACKAGE) {
+        return tm_err_set(err, TM_E_USAGE, "--card", "cannot write a model card",
+                          "wait until the job is finished", "there is no package yet");
+    }
     if (html != NULL) {
         TM_TRY(write_file(tm_report_html, report, html, parsed, err));
+    }
+    if (card != NULL) {
+        TM_TRY(write_file(tm_report_card, report, card, parsed, err));
     }
     if (parsed->json) {
         return print_json(report, err);
     }
-    return html != NULL ? TM_OK : print_text(report, err);
+    return html != NULL || card != NULL ? TM_OK : print_text(report, err);
 }
 
 static tm_status run_report(const struct tm_command *command, const struct tm_parsed *parsed,
@@ -130,6 +138,7 @@ static tm_status run_report(const struct tm_command *command, const struct tm_pa
 {
     struct tm_report report;
     TM_TRY(read_subject(parsed->arguments[0], &report, err));
+    report.base_model = tm_opt_text(command, parsed, "base-model");
     tm_status status = read_quality(tm_opt_text(command, parsed, "quality"), &report, err);
     if (status == TM_OK) {
         status = write_all(command, parsed, &report, err);
@@ -140,6 +149,9 @@ static tm_status run_report(const struct tm_command *command, const struct tm_pa
 
 static const struct tm_option options[] = {
     {"html", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write it as one HTML page"},
+    {"card", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write a model card (README.md of a model page)"},
+    {"base-model", 0, TM_OPT_TEXT, "NAME", NULL, NULL,
+     "what the source is called where models are published"},
     {"quality", 0, TM_OPT_TEXT, "FILES", NULL, NULL,
      "figures that tmill eval --json wrote; several with commas between"},
     {0},
@@ -156,6 +168,7 @@ const struct tm_command tm_cmd_report = {
     "tmill verify proves them. The same package gives the same bytes. Of a job that is not\n"
     "finished: what is known so far.",
     "  tmill report model.tmpk\n"
+    "  tmill report model.tmpk --card README.md --base-model HuggingFaceTB/SmolLM2-135M\n"
     "  tmill report J0123456789ab\n"
     "  tmill report model.tmpk --html report.html\n"
     "  tmill report model.tmpk --quality model.json,int8.json,int4.json --json",

@@ -68,6 +68,8 @@ struct tm_report {
     char *path;       /* as given, for the commands that verify */
     char *model_name; /* of the source; owned like all texts */
     char *arch;
+    const char *base_model; /* what the source is called where models are published, or NULL; not
+                             * owned */
     /* Of a package; all empty otherwise. */
     char package_id[TM_DIGEST_TEXT], root[TM_DIGEST_TEXT];
     char owner[TM_PUBLIC_KEY_TEXT];

@@ -45,6 +45,11 @@ static void heading(struct tm_page *page, const struct tm_report *r)
     static const char *const before[] = {"Made from ", "Job over ", "Model "};
     tm_page_put(page, before[r->subject]);
     tm_page_html(page, tm_view_str(r->model_name));
+    if (r->base_model != NULL) {
+        tm_page_put(page, " (");
+        tm_page_html(page, tm_view_str(r->base_model));
+        tm_page_put(page, ")");
+    }
     if (r->arch[0] != '\0') {
         tm_page_put(page, ", architecture ");
         tm_page_html(page, tm_view_str(r->arch));

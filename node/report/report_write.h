@@ -15,5 +15,7 @@
 tm_status tm_report_text(const struct tm_report *report, struct tm_buf *out) TM_MUST_USE;
 /* The members of an open object: every tensor, worst first, but no map. */
 void tm_report_json(const struct tm_report *report, struct tm_jw *jw);
+/* A model card of a package. */
+tm_status tm_report_card(const struct tm_report *report, struct tm_buf *out) TM_MUST_USE;
 
 #endif

@@ -129,6 +129,36 @@ START_TEST(json_has_the_same_figures)
 }
 END_TEST
 
+START_TEST(a_model_card)
+{
+    report_sample_qualities(&report);
+    report.base_model = "some/\"base\\";
+    const char *text = text_of(tm_report_card);
+    ck_assert_int_eq(strncmp(text,
+                             "---\nbase_model: \"some/\\\"base\\\\\"\n"
+                             "base_model_relation: quantized\npipeline_tag: text-generation\n"
+                             "tags:\n  - tensormill\n  - quantized\n  - \"llama\"\n---\n\n# ",
+                             140),
+                     0);
+    holds(text, "# \\<script\\>alert\\(1\\)");
+    holds(text, ": `int.1(bits=4,group=32) > rans.1`, `zstd.1(level=9)`.\n");
+    holds(text, "| bits a weight | 4.000 |\n");
+    holds(text, "| perplexity over the source's | 1.200 &plusmn; 0.05000 |\n");
+    holds(text, "| l\\.0\\.q | 0.1800 | 4.000 |\n");
+    holds(text, "1 of 6 units were made twice, 1 node was banned");
+    holds(text, "    tmill verify PKG --against MODEL --full \\\n        --owner tmpub1owner\n");
+}
+END_TEST
+
+START_TEST(a_model_card_of_what_is_not_known)
+{
+    const char *text = text_of(tm_report_card);
+    ck_assert_ptr_null(strstr(text, "base_model"));
+    holds(text, "Its quality was not measured.");
+    holds(text, "| relative error of the compressed weights | 0.2793 |\n");
+}
+END_TEST
+
 START_TEST(a_small_buffer_and_no_memory)
 {
     struct tm_buf small;
@@ -150,6 +180,8 @@ Suite *tm_suite(void)
     tcase_add_test(tc, text_has_figures_of_quality);
     tcase_add_test(tc, text_of_a_job);
     tcase_add_test(tc, json_has_the_same_figures);
+    tcase_add_test(tc, a_model_card);
+    tcase_add_test(tc, a_model_card_of_what_is_not_known);
     tcase_add_test(tc, a_small_buffer_and_no_memory);
     suite_add_tcase(suite, tc);
     return suite;

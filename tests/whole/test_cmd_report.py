@@ -91,6 +91,18 @@ class Report(Contract, Whole):
         self.assertNotIn("Where the error is", page)
         self.refused(2, ["overwrite the model"], "eval", self.model, "--html", self.model)
 
+    def test_a_model_card(self):
+        card = self.path("README.md")
+        figures = self.figures("this.json", self.package)
+        self.ok("report", self.package, "--card", card, "--base-model", "a/b", "--quality", figures)
+        text = self.read(card).decode()
+        self.assertTrue(text.startswith('---\nbase_model: "a/b"\n'), text)
+        self.assertIn(self.made["package_id"], text)
+        self.assertIn("| perplexity over the source's | ", text)
+        before = text
+        self.ok("report", self.package, "--card", card, "--base-model", "a/b", "--quality", figures)
+        self.assertEqual(before, self.read(card).decode())
+
     def test_jobs(self):
         job = self.data_of("jobs")["jobs"][0]["job"]
         self.assertEqual(self.ok("report", job).out, self.ok("report", self.package).out)
@@ -100,6 +112,7 @@ class Report(Contract, Whole):
         data = self.data_of("report", running)
         self.assertEqual((data["subject"], data["state"]), ("job", "running"))
         self.assertLess(data["units_done"], data["units"])
+        self.refused(2, ["--card", "no package"], "report", running, "--card", self.path("c.md"))
         self.assertEqual(sum(t["units_done"] for t in data["tensors"] if not t["lossless"]), 0)
         self.assertNotIn("package_id", data)
         self.assertIn("come with the package", self.read(self.path("job.html")).decode())
