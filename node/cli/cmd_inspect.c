@@ -14,6 +14,7 @@
 #include "model/checkpoint.h"
 #include "node/common/decode.h"
 #include "node/coordinator/mesh.h"
+#include "node/report/archs.h"
 
 #define NAME_TEXT 1024
 
@@ -273,10 +274,43 @@ static tm_status inspect_package(const char *path, bool tensors, bool json, stru
     return status;
 }
 
+/* ---- architectures ---- */
+
+static tm_status inspect_archs(bool json, struct tm_err *err)
+{
+    struct tm_envelope envelope;
+    struct tm_buf text;
+    if (json) {
+        tm_envelope_begin(&envelope, "tmill.inspect.archs/1");
+        tm_archs_json(&envelope.jw);
+        return tm_envelope_end(&envelope, NULL, 0, err);
+    }
+    tm_buf_init(&text, 1 << 16);
+    tm_status status = tm_archs_text(&text);
+    if (status == TM_OK) {
+        fwrite(text.data, 1, text.bytes, stdout);
+    } else {
+        tm_err_set(err, status, NULL, "cannot list the architectures", NULL, "%s",
+                   tm_status_text(status));
+    }
+    tm_buf_deinit(&text);
+    return status;
+}
+
 static tm_status run_inspect(const struct tm_command *command, const struct tm_parsed *parsed,
                              struct tm_err *err)
 {
     const char *path = parsed->arguments[0];
+    bool archs = tm_opt_flag(command, parsed, "archs");
+    if (archs == (parsed->argument_count > 0)) {
+        return tm_err_set(err, TM_E_USAGE, "inspect",
+                          archs ? "too many arguments" : "missing argument",
+                          "give a file, or --archs alone; see tmill inspect --help",
+                          archs ? "--archs is about all models" : "it needs a file, or --archs");
+    }
+    if (archs) {
+        return inspect_archs(parsed->json, err);
+    }
     bool tensors = tm_opt_flag(command, parsed, "tensors");
     bool hash = tm_opt_flag(command, parsed, "hash");
     if (tm_cal_file_is(path)) {
@@ -292,18 +326,21 @@ static tm_status run_inspect(const struct tm_command *command, const struct tm_p
 static const struct tm_option options[] = {
     {"tensors", 0, TM_OPT_FLAG, NULL, NULL, NULL, "list every tensor"},
     {"hash", 0, TM_OPT_FLAG, NULL, NULL, NULL, "with the SHA-256 of each tensor's source bytes"},
+    {"archs", 0, TM_OPT_FLAG, NULL, NULL, NULL,
+     "which architectures can be compressed, calibrated and run"},
     TM_CLI_TENSORS_UNDER,
     {0},
 };
 const struct tm_command tm_cmd_inspect = {
     "inspect",
     "MODEL|PKG|TMCAL",
-    1,
+    0,
     1,
     "shows what a model, a package or a calibration holds",
     NULL,
     "  tmill inspect model.safetensors --tensors\n"
-    "  tmill inspect model.tmpk --tensors --json",
+    "  tmill inspect model.tmpk --tensors --json\n"
+    "  tmill inspect --archs",
     options,
     run_inspect,
 };

@@ -43,6 +43,23 @@ class Inspect(Contract, Whole):
             self.assertEqual(t["relative_error"] == 0, "zstd" in t["pipeline"], t)
         self.assertIn(data["package_id"], self.ok("inspect", package).out)
 
+    def test_architectures(self):
+        archs = {a.pop("arch"): a for a in self.data_of("inspect", "--archs")["archs"]}
+        self.assertLessEqual({"llama", "qwen2", "qwen3", "gemma3", "*"}, set(archs))
+        text = self.ok("inspect", "--archs").out
+        for name, arch in archs.items():
+            ticks = [arch[tick] for tick in ("compress", "calibrate", "run")]
+            self.assertEqual(ticks, [True, name != "*", name != "*"])
+            self.assertIn(arch["models"], text)
+        self.refused(2, ["too many arguments"], "inspect", "--archs", self.path("m"))
+
+    def test_without_a_graph_there_is_one_tick(self):
+        model = self.path("other")
+        hf_folder(model, self.tensors, 1, model_type="other")
+        self.compress(model, "other.tmpk", "int8")
+        self.refused(8, ["no graph"], "calibrate", model, "-o", self.path("x.tmcal"))
+        self.refused(8, ["no graph"], "run", model, "-p", "a")
+
     def test_the_program_itself(self):
         for program, name in ((TMILL, "tmill"), (EDGE, "tmill-edge")):
             version = self.ok("--version", program=program).out
