@@ -16,33 +16,36 @@ size_t tm_matmul_room(uint32_t cols_max)
     return (size_t)ROWS_MANY * cols_max;
 }
 
-struct product {
+struct job {
     const struct tm_team *team;
-    const struct tm_matrix *matrix;
+    const struct tm_product *products;
+    size_t panels[TM_PRODUCTS_MAX]; /* of each product */
     struct tm_vectors x;
-    float *y;
-    size_t y_stride;
     size_t rows; /* a panel has */
     bool unpack;
 };
 
 static void multiply_panel(void *context, size_t index, size_t thread)
 {
-    const struct product *p = context;
+    const struct job *job = context;
+    const struct tm_product *p = job->products;
+    for (size_t i = 0; index >= job->panels[i]; i++, p++) {
+        index -= job->panels[i];
+    }
     const struct tm_matrix *m = p->matrix;
-    size_t row = index * p->rows, rows = m->rows - row < p->rows ? m->rows - row : p->rows;
+    size_t row = index * job->rows, rows = m->rows - row < job->rows ? m->rows - row : job->rows;
     struct tm_dot dot = {.dtype = m->dtype,
                          .w = m->data + row * m->row_bytes,
                          .w_stride = m->row_bytes,
                          .rows = rows,
                          .cols = m->cols,
-                         .x = p->x.data,
-                         .x_stride = p->x.stride,
-                         .vectors = p->x.count,
+                         .x = job->x.data,
+                         .x_stride = job->x.stride,
+                         .vectors = job->x.count,
                          .y = p->y + row,
                          .y_stride = p->y_stride};
-    if (p->unpack) {
-        float *panel = tm_team_room(p->team, thread);
+    if (job->unpack) {
+        float *panel = tm_team_room(job->team, thread);
         for (size_t i = 0; i < rows; i++) {
             tm_dot_unpack(m->dtype, dot.w + i * m->row_bytes, m->cols, panel + i * m->cols);
         }
@@ -53,20 +56,32 @@ static void multiply_panel(void *context, size_t index, size_t thread)
     tm_dot(&dot);
 }
 
+void tm_matmul_all(struct tm_team *team, const struct tm_product *products, size_t count,
+                   struct tm_vectors x)
+{
+    bool many = x.count >= MANY;
+    struct job job = {.team = team,
+                      .products = products,
+                      .x = x,
+                      .rows = many ? ROWS_MANY : ROWS_FEW,
+                      .unpack = many};
+    size_t panels = 0;
+    uint64_t cost = 0;
+    TM_ASSERT(count <= TM_PRODUCTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct tm_matrix *m = products[i].matrix;
+        TM_ASSERT(!many || tm_matmul_room(m->cols) <= tm_team_room_floats(team));
+        job.panels[i] = (m->rows + job.rows - 1) / job.rows;
+        panels += job.panels[i];
+        cost += (uint64_t)m->rows * m->cols * x.count;
+    }
+    tm_team_run(team, panels, cost, multiply_panel, &job);
+}
+
 void tm_matmul(struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x, float *y,
                size_t y_stride)
 {
-    bool many = x.count >= MANY;
-    struct product product = {.team = team,
-                              .matrix = matrix,
-                              .x = x,
-                              .y = y,
-                              .y_stride = y_stride,
-                              .rows = many ? ROWS_MANY : ROWS_FEW,
-                              .unpack = many};
-    TM_ASSERT(!product.unpack || tm_matmul_room(matrix->cols) <= tm_team_room_floats(team));
-    tm_team_run(team, (matrix->rows + product.rows - 1) / product.rows,
-                (uint64_t)matrix->rows * matrix->cols * x.count, multiply_panel, &product);
+    tm_matmul_all(team, &(struct tm_product){matrix, y, y_stride}, 1, x);
 }
 
 void tm_matrix_row(const struct tm_matrix *matrix, uint32_t row, float *out)

@@ -23,7 +23,20 @@ struct tm_vectors {
 /* Floats of room that each thread needs to multiply matrices of at most cols_max columns. */
 size_t tm_matmul_room(uint32_t cols_max);
 
-/* y[v * y_stride + row] = row . x[v]; x has matrix->cols floats each. */
+/* One matrix and where its products go. */
+struct tm_product {
+    const struct tm_matrix *matrix;
+    float *y; /* y[v * y_stride + row] = row . x[v] */
+    size_t y_stride;
+};
+
+#define TM_PRODUCTS_MAX 3
+
+/* Several matrices (at most TM_PRODUCTS_MAX, of the same cols) times the same vectors, of cols
+ * floats each: the threads are waited for once. */
+void tm_matmul_all(struct tm_team *team, const struct tm_product *products, size_t count,
+                   struct tm_vectors x);
+/* One of them. */
 void tm_matmul(struct tm_team *team, const struct tm_matrix *matrix, struct tm_vectors x, float *y,
                size_t y_stride);
 /* Row `row` as float32: out[cols]. */

@@ -35,6 +35,23 @@ static struct tm_matrix fill(enum tm_dtype dtype)
     return (struct tm_matrix){dtype, ROWS, COLS, packed, row};
 }
 
+/* The rows as three matrices at once: 70, 1 and 62 of them. */
+static void check_several(struct tm_team *team, const struct tm_matrix *m, size_t vectors)
+{
+    const uint32_t first[] = {0, 70, 71, ROWS};
+    struct tm_matrix parts[3];
+    struct tm_product products[3];
+    for (size_t i = 0; i < 3; i++) {
+        parts[i] = *m;
+        parts[i].rows = first[i + 1] - first[i];
+        parts[i].data += first[i] * m->row_bytes;
+        products[i] = (struct tm_product){&parts[i], got + first[i], ROWS};
+    }
+    memset(got, 0xff, sizeof got);
+    tm_matmul_all(team, products, 3, (struct tm_vectors){x, COLS, vectors});
+    ck_assert_mem_eq(got, want, vectors * ROWS * sizeof *got);
+}
+
 /* Whatever the threads and the number of vectors, the bits are those of one product alone. */
 START_TEST(products)
 {
@@ -50,6 +67,7 @@ START_TEST(products)
                 memset(got, 0xff, sizeof got);
                 tm_matmul(team, &m, (struct tm_vectors){x, COLS, vectors}, got, ROWS);
                 ck_assert_mem_eq(got, want, vectors * ROWS * sizeof *got);
+                check_several(team, &m, vectors);
             }
             tm_team_destroy(&team);
             ck_assert_ptr_null(team);

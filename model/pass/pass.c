@@ -171,15 +171,28 @@ void tm_pass_destroy(struct tm_pass **pass)
 
 /* ---- the graph ---- */
 
-/* y = W x + b for the vectors of the present run. */
-static void linear(struct tm_pass *p, uint32_t layer, enum tm_linear which, const float *x,
-                   size_t x_stride, uint32_t count, float *y, size_t y_stride)
+struct output {
+    enum tm_linear which;
+    float *y;
+    size_t stride;
+};
+
+/* y = W x + b for the vectors of the present run, with every matrix that has the same x. */
+static void linear(struct tm_pass *p, uint32_t layer, struct tm_vectors x,
+                   const struct output *outputs, size_t output_count)
 {
     const struct tm_layer *l = &p->weights->layers[layer];
-    const struct tm_matrix *m = &l->linear[which];
-    tm_matmul(p->team, m, (struct tm_vectors){x, x_stride, count}, y, y_stride);
-    for (uint32_t i = 0; i < count && l->bias[which] != NULL; i++) {
-        tm_add_f32(y + i * y_stride, l->bias[which], m->rows);
+    struct tm_product products[TM_PRODUCTS_MAX];
+    for (size_t i = 0; i < output_count; i++) {
+        const struct output *out = &outputs[i];
+        products[i] = (struct tm_product){&l->linear[out->which], out->y, out->stride};
+    }
+    tm_matmul_all(p->team, products, output_count, x);
+    for (size_t i = 0; i < output_count; i++) {
+        const float *bias = l->bias[outputs[i].which];
+        for (size_t v = 0; v < x.count && bias != NULL; v++) {
+            tm_add_f32(outputs[i].y + v * outputs[i].stride, bias, products[i].matrix->rows);
+        }
     }
 }
 
@@ -235,9 +248,9 @@ static void attention(struct tm_pass *p, uint32_t layer, uint32_t count)
     bool window = tm_arch_has_window(a, layer);
     norm_all(p, p->stream, l->attention_norm, count, p->normed);
     observe(p, layer, TM_POINT_ATTENTION_IN, p->normed, a->dim, a->dim, count);
-    linear(p, layer, TM_LINEAR_Q, p->normed, a->dim, count, p->q, queries);
-    linear(p, layer, TM_LINEAR_K, p->normed, a->dim, count, p->k, keys);
-    linear(p, layer, TM_LINEAR_V, p->normed, a->dim, count, p->v, keys);
+    const struct output qkv[] = {
+        {TM_LINEAR_Q, p->q, queries}, {TM_LINEAR_K, p->k, keys}, {TM_LINEAR_V, p->v, keys}};
+    linear(p, layer, (struct tm_vectors){p->normed, a->dim, count}, qkv, 3);
     turn_heads(p, p->q, a->heads, l->q_norm, count, window);
     turn_heads(p, p->k, a->kv_heads, l->k_norm, count, window);
     observe(p, layer, TM_POINT_Q, p->q, queries, (uint32_t)queries, count);
@@ -262,7 +275,8 @@ static void attention(struct tm_pass *p, uint32_t layer, uint32_t count)
     tm_cache_store(&all.cache, p->position, count, p->k, p->v);
     tm_attend(p->team, &all);
     observe(p, layer, TM_POINT_ATTENDED, p->attended, queries, (uint32_t)queries, count);
-    linear(p, layer, TM_LINEAR_ATTENTION_OUT, p->attended, queries, count, p->added, a->dim);
+    linear(p, layer, (struct tm_vectors){p->attended, queries, count},
+           &(struct output){TM_LINEAR_ATTENTION_OUT, p->added, a->dim}, 1);
     add_to_stream(p, l->attention_post_norm, count);
     observe(p, layer, TM_POINT_AFTER_ATTENTION, p->stream, a->dim, a->dim, count);
 }
@@ -282,13 +296,15 @@ static void feed_forward(struct tm_pass *p, uint32_t layer, uint32_t count)
     const struct tm_layer *l = &p->weights->layers[layer];
     norm_all(p, p->stream, l->gate_norm, count, p->normed);
     observe(p, layer, TM_POINT_GATE_IN, p->normed, a->dim, a->dim, count);
-    linear(p, layer, TM_LINEAR_GATE, p->normed, a->dim, count, p->gate, p->hidden);
-    linear(p, layer, TM_LINEAR_UP, p->normed, a->dim, count, p->up, p->hidden);
+    const struct output both[] = {{TM_LINEAR_GATE, p->gate, p->hidden},
+                                  {TM_LINEAR_UP, p->up, p->hidden}};
+    linear(p, layer, (struct tm_vectors){p->normed, a->dim, count}, both, 2);
     observe(p, layer, TM_POINT_GATE, p->gate, p->hidden, a->hidden, count);
     observe(p, layer, TM_POINT_UP, p->up, p->hidden, a->hidden, count);
     tm_team_run(p->team, count, 16ull * count * a->hidden, gate_one, p);
     observe(p, layer, TM_POINT_DOWN_IN, p->gate, p->hidden, a->hidden, count);
-    linear(p, layer, TM_LINEAR_DOWN, p->gate, p->hidden, count, p->added, a->dim);
+    linear(p, layer, (struct tm_vectors){p->gate, p->hidden, count},
+           &(struct output){TM_LINEAR_DOWN, p->added, a->dim}, 1);
     add_to_stream(p, l->gate_post_norm, count);
     observe(p, layer, TM_POINT_AFTER_GATE, p->stream, a->dim, a->dim, count);
 }
