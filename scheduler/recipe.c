@@ -73,7 +73,7 @@ static tm_status add_rule(struct tm_recipe *r, struct tm_view match, const char 
 
 tm_status tm_recipe_builtin(const char *name, struct tm_recipe **out, struct tm_err *err)
 {
-    static const char *const names[] = {"int8", "int4", "ternary"};
+    static const char *const names[] = {"int8", "int4", "ternary", "keep"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
             struct tm_recipe *r = NULL;
@@ -88,7 +88,7 @@ tm_status tm_recipe_builtin(const char *name, struct tm_recipe **out, struct tm_
         }
     }
     return tm_err_set(err, TM_E_NOT_FOUND, name, "cannot use the recipe",
-                      "name one of int8, int4, ternary, or a recipe file (*.toml)",
+                      "name one of int8, int4, ternary, keep, or a recipe file (*.toml)",
                       "no built-in recipe has this name");
 }
 

@@ -9,8 +9,8 @@
 
 START_TEST(builtin)
 {
-    static const char *const names[] = {"int8", "int4", "ternary"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const names[] = {"int8", "int4", "ternary", "keep"};
+    for (size_t i = 0; i < 4; i++) {
         struct tm_recipe *recipe = NULL;
         ck_assert_int_eq(tm_recipe_builtin(names[i], &recipe, NULL), TM_OK);
         ck_assert_str_eq(tm_recipe_name(recipe), names[i]);

@@ -11,16 +11,45 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "node/coordinator/gated.h"
 #include "node/coordinator/mesh.h"
 
 struct request {
     const struct tm_parsed *parsed;
     const char *listen, *key, *ready_file;
-    const char *allow; /* comma-separated public keys, or NULL */
+    const char *allow;                   /* comma-separated public keys, or NULL */
+    const char *gate, *text, *task_data; /* gate NULL: none */
+    uint64_t cache_bytes;
+    bool fallback;
     unsigned workers;
     uint32_t audit_every;
     uint64_t started_ms;
+    struct tm_buf steps; /* with fallback: a line for each recipe that missed */
 };
+
+/* From few bits a weight to all of them; bits: what a weight takes, about. */
+static const struct {
+    const char *name;
+    double bits;
+} recipes[] = {{"ternary", 1.7}, {"int4", 4.5}, {"int8", 8.5}, {"keep", 0}};
+#define RECIPES (sizeof recipes / sizeof recipes[0])
+
+/* The built-in recipe that loses less: one that takes fewer bits than the source does, or keep. Of
+ * a file: as of int4. NULL when there is none. */
+static const char *safer_recipe(const char *recipe, const struct tm_inventory *source)
+{
+    double bits = source->total_elements > 0
+                      ? 8.0 * (double)source->total_bytes / (double)source->total_elements
+                      : 0.0;
+    size_t next = 2;
+    for (size_t i = 0; i < RECIPES; i++) {
+        next = strcmp(recipe, recipes[i].name) == 0 ? i + 1 : next;
+    }
+    while (next + 1 < RECIPES && recipes[next].bits >= bits) {
+        next++;
+    }
+    return next < RECIPES ? recipes[next].name : NULL;
+}
 
 /* What the package says of itself, for the closing table. */
 struct summary {
@@ -57,12 +86,40 @@ static double bits_per_weight(const struct summary *s)
     return s->weights > 0 ? 8.0 * (double)s->package_bytes / (double)s->weights : 0;
 }
 
+static void write_gate(const struct request *request, const struct tm_gated *gated,
+                       struct tm_jw *jw)
+{
+    tm_jw_object(jw, "gate");
+    tm_jw_str(jw, "text", request->gate);
+    tm_jw_bool(jw, "measured", gated->measured);
+    if (!gated->measured) {
+        tm_jw_str(jw, "reason", gated->reason);
+    }
+    tm_jw_array(jw, "missed");
+    struct tm_view left = tm_buf_view(&request->steps);
+    while (left.bytes > 0) {
+        const uint8_t *end = memchr(left.data, '\n', left.bytes);
+        size_t bytes = end != NULL ? (size_t)(end - left.data) : left.bytes;
+        tm_jw_strn(jw, NULL, tm_view_of(left.data, bytes));
+        left = end != NULL ? tm_view_of(end + 1, left.bytes - bytes - 1) : tm_view_str("");
+    }
+    tm_jw_array_end(jw);
+    tm_jw_object_end(jw);
+    if (gated->measured) {
+        tm_jw_object(jw, "figures");
+        tm_evaluation_write(&gated->evaluation, jw);
+        tm_jw_object_end(jw);
+    }
+}
+
 static tm_status print_json(const struct tm_job *job, const struct summary *s,
+                            const struct request *request, const struct tm_gated *gated,
                             const struct tm_mesh_report *report, uint64_t ms, struct tm_err *err)
 {
     struct tm_envelope json;
     tm_envelope_begin(&json, "tmill.compress/1");
     tm_jw_str(&json.jw, "job", job->id);
+    tm_jw_str(&json.jw, "recipe", job->recipe);
     tm_jw_str(&json.jw, "package", job->out_path);
     tm_jw_str(&json.jw, "package_id", s->id);
     tm_jw_u64(&json.jw, "package_bytes", s->package_bytes);
@@ -79,6 +136,9 @@ static tm_status print_json(const struct tm_job *job, const struct summary *s,
     tm_jw_u64(&json.jw, "nodes_banned", report->nodes_banned);
     tm_jw_u64(&json.jw, "mesh_milliseconds", report->work_ms);
     tm_jw_u64(&json.jw, "milliseconds", ms);
+    if (request->gate != NULL) {
+        write_gate(request, gated, &json.jw);
+    }
     return tm_envelope_end(&json, job->warnings, job->warning_count, err);
 }
 
@@ -98,6 +158,22 @@ static void print_text(const struct tm_job *job, const struct summary *s,
            (unsigned long long)report->redone, report->nodes_banned,
            report->nodes_banned == 1 ? "" : "s");
     printf("time     %s s\n", tm_cli_number((double)ms / 1000, sec));
+}
+
+static void print_gate(const struct request *request, const struct tm_gated *gated)
+{
+    const struct tm_quality *q = &gated->evaluation.quality;
+    char a[32], b[32], c[32];
+    if (!gated->measured) {
+        char reason[512];
+        printf("gate     held by the weights' error alone: %s\n",
+               tm_escape(gated->reason, strlen(gated->reason), reason, sizeof reason));
+        return;
+    }
+    printf("quality  perplexity %s x the source's, divergence %s, same top %s %%\n",
+           tm_cli_number(q->ratio, a), tm_cli_number(q->kl_mean, b),
+           tm_cli_number(100.0 * q->same_top, c));
+    printf("gate     held: %s\n", request->gate);
 }
 
 /* "key,key,..." into an array; *out is freed by the caller. */
@@ -178,28 +254,57 @@ static tm_status run_mesh(struct tm_job *job, const struct request *request,
     return status;
 }
 
+/* Merges, and holds the gate when there is one. */
+static tm_status merge(struct tm_job *job, const struct request *request,
+                       const struct tm_identity *identity, struct tm_gated *gated,
+                       struct tm_err *err)
+{
+    struct tm_gated_options options = {
+        .job = job,
+        .owner = identity,
+        .gate = request->gate,
+        .text_path = request->text,
+        .task_data = request->task_data,
+        .cache_bytes = request->cache_bytes,
+        .quiet = request->parsed->quiet,
+        .stop = &tm_stop_signal,
+    };
+    if (request->gate == NULL) {
+        return tm_job_merge(job, identity, request->parsed->quiet, err);
+    }
+    return tm_gated_merge(&options, gated, err);
+}
+
 /* From a prepared job to the package and the table. */
 static tm_status finish_job(struct tm_job *job, const struct request *request, struct tm_err *err)
 {
     struct tm_identity *identity = NULL;
     struct tm_mesh_report report;
+    struct tm_gated gated = {.measured = false};
     struct summary summary;
     bool quiet = request->parsed->quiet;
     memset(&report, 0, sizeof report);
     memset(&summary, 0, sizeof summary);
     tm_status status;
+    if (request->gate != NULL) {
+        TM_TRY(tm_gated_save(job, request->gate, err));
+    }
     TM_TRY_GOTO(tm_cli_identity(request->key, "owner", &identity, err), done);
     TM_TRY_GOTO(run_mesh(job, request, identity, &report, err), done);
-    TM_TRY_GOTO(tm_job_merge(job, identity, quiet, err), done);
+    TM_TRY_GOTO(merge(job, request, identity, &gated, err), done);
     TM_TRY_GOTO(summarise(job, &summary, err), done);
     uint64_t ms = tm_clock_ms(tm_clock_os()) - request->started_ms;
     if (request->parsed->json) {
-        status = print_json(job, &summary, &report, ms, err);
+        status = print_json(job, &summary, request, &gated, &report, ms, err);
     } else {
         tm_cli_warnings(job->warnings, job->warning_count, quiet);
         print_text(job, &summary, &report, ms);
+        if (request->gate != NULL) {
+            print_gate(request, &gated);
+        }
     }
 done:
+    tm_gated_deinit(&gated);
     tm_identity_destroy(&identity);
     return status;
 }
@@ -211,8 +316,13 @@ static struct request request_of(const struct tm_command *command, const struct 
         .parsed = parsed,
         .key = tm_opt_text(command, parsed, "key"),
         .workers = tm_cpu_count(),
+        .gate = tm_opt_text(command, parsed, "gate"),
+        .text = tm_opt_text(command, parsed, "text"),
+        .task_data = tm_opt_text(command, parsed, "task-data"),
+        .cache_bytes = tm_opt_u64(command, parsed, "logits-cache"),
         .started_ms = tm_clock_ms(tm_clock_os()),
     };
+    tm_buf_init(&request.steps, 1 << 16);
     if (tm_opt_text(command, parsed, "workers") != NULL) {
         request.workers = (unsigned)tm_opt_u64(command, parsed, "workers");
     }
@@ -226,23 +336,88 @@ static struct request request_of(const struct tm_command *command, const struct 
     return request;
 }
 
-static tm_status start(const struct tm_command *command, const struct tm_parsed *parsed, bool mesh,
-                       struct tm_err *err)
+/* What a miss says of the way on. */
+static void hint_safer(struct tm_err *err, const char *next)
 {
-    struct tm_job *job = NULL;
-    struct request request = request_of(command, parsed, mesh);
-    if (request.workers == 0 && request.listen == NULL) {
+    if (err != NULL && next != NULL) {
+        snprintf(err->hint, sizeof err->hint,
+                 "give --recipe %s, or --fallback to try what is safer; or widen the gate", next);
+    }
+}
+
+/* A miss with --fallback: notes it and ends the job, so that the next recipe can be tried. */
+static tm_status step_down(struct tm_job *job, struct request *request, const char *next,
+                           struct tm_err *err)
+{
+    char line[1024];
+    size_t from = request->steps.bytes;
+    TM_TRY(tm_buf_printf(&request->steps, "%s%s: %s", from > 0 ? "\n" : "", job->recipe, err->why));
+    from += from > 0;
+    if (!request->parsed->json) {
+        printf("missed   %s; next %s\n",
+               tm_escape((const char *)request->steps.data + from, request->steps.bytes - from,
+                         line, sizeof line),
+               next);
+        fflush(stdout);
+    }
+    return tm_job_finish(job, TM_JOB_CANCELLED, err);
+}
+
+/* Runs jobs until one holds the gate, or there is nothing safer. */
+static tm_status run_jobs(struct tm_job_options *options, struct request *request,
+                          struct tm_err *err)
+{
+    struct tm_err miss = {.status = TM_OK};
+    for (;;) {
+        struct tm_job *job = NULL;
+        TM_TRY(tm_job_prepare(options, &job, err));
+        const char *next = safer_recipe(options->recipe, tm_checkpoint_inventory(job->checkpoint));
+        tm_status status = finish_job(job, request, &miss);
+        bool down = status == TM_E_GATE && request->fallback && next != NULL;
+        if (down) {
+            status = step_down(job, request, next, &miss);
+        } else if (status == TM_E_GATE) {
+            hint_safer(&miss, next);
+        }
+        tm_job_close(&job);
+        if (!down || status != TM_OK) {
+            if (status != TM_OK && err != NULL) {
+                *err = miss;
+            }
+            return status;
+        }
+        options->recipe = next;
+    }
+}
+
+static tm_status check_request(const struct tm_command *command, const struct tm_parsed *parsed,
+                               const struct request *request, struct tm_err *err)
+{
+    if (request->workers == 0 && request->listen == NULL) {
         return tm_err_set(err, TM_E_USAGE, "--workers", "nobody would work",
                           "give --workers 1 or more", "0 workers and no --listen");
     }
-    if (request.workers > 256) {
+    if (request->workers > 256) {
         return tm_err_set(err, TM_E_USAGE, "--workers", "too many", "give at most 256",
-                          "%u workers", request.workers);
+                          "%u workers", request->workers);
     }
     if (tm_opt_text(command, parsed, "output") == NULL) {
         return tm_err_set(err, TM_E_USAGE, "--output", "missing option", "add -o OUT.tmpk",
                           "where should the package go?");
     }
+    if (request->fallback && request->gate == NULL) {
+        return tm_err_set(err, TM_E_USAGE, "--fallback", "nothing to fall back from",
+                          "add --gate default", "there is no gate");
+    }
+    return request->gate != NULL
+               ? tm_gated_preflight(request->gate, request->text, request->task_data, err)
+               : TM_OK;
+}
+
+static tm_status start(const struct tm_command *command, const struct tm_parsed *parsed, bool mesh,
+                       struct tm_err *err)
+{
+    struct request request = request_of(command, parsed, mesh);
     struct tm_job_options options = {
         .model_path = parsed->arguments[0],
         .recipe = tm_opt_text(command, parsed, "recipe"),
@@ -251,9 +426,10 @@ static tm_status start(const struct tm_command *command, const struct tm_parsed 
         .quiet = parsed->quiet,
         .stop = &tm_stop_signal,
     };
-    TM_TRY(tm_job_prepare(&options, &job, err));
-    tm_status status = finish_job(job, &request, err);
-    tm_job_close(&job);
+    request.fallback = tm_opt_flag(command, parsed, "fallback");
+    TM_TRY(check_request(command, parsed, &request, err));
+    tm_status status = run_jobs(&options, &request, err);
+    tm_buf_deinit(&request.steps);
     return status;
 }
 
@@ -269,21 +445,44 @@ static tm_status run_submit(const struct tm_command *command, const struct tm_pa
     return start(command, parsed, true, err);
 }
 
+/* The gate of the command, or that of the job. */
+static tm_status resume_job(struct tm_job *job, struct request *request, struct tm_buf *gate,
+                            struct tm_err *err)
+{
+    TM_TRY(tm_gated_load(job, gate, err));
+    if (request->gate == NULL && gate->bytes > 0) {
+        request->gate = (const char *)gate->data;
+    }
+    if (request->gate != NULL) {
+        TM_TRY(tm_gated_preflight(request->gate, request->text, request->task_data, err));
+    }
+    tm_status status = finish_job(job, request, err);
+    if (status == TM_E_GATE && err != NULL) {
+        snprintf(err->hint, sizeof err->hint, "resume with a wider --gate, or tmill cancel %s",
+                 job->id);
+    }
+    return status;
+}
+
 static tm_status run_resume(const struct tm_command *command, const struct tm_parsed *parsed,
                             struct tm_err *err)
 {
     struct tm_job *job = NULL;
+    struct tm_buf gate;
     struct request request = request_of(command, parsed, true);
     struct tm_job_options options = {.quiet = parsed->quiet, .stop = &tm_stop_signal};
     TM_TRY(tm_job_open(NULL, parsed->arguments[0], &options, &job, err));
-    tm_status status = finish_job(job, &request, err);
+    tm_buf_init(&gate, 1 << 16);
+    tm_status status = resume_job(job, &request, &gate, err);
+    tm_buf_deinit(&gate);
     tm_job_close(&job);
     return status;
 }
 
 #define OPT_RECIPE                                                                                 \
     {                                                                                              \
-        "recipe", 0, TM_OPT_TEXT, "NAME|FILE", NULL, "int8", "int8, int4, ternary or a TOML file"  \
+        "recipe", 0, TM_OPT_TEXT, "NAME|FILE", NULL, "int8",                                       \
+            "int8, int4, ternary, keep, or a file"                                                 \
     }
 #define OPT_OUTPUT                                                                                 \
     {                                                                                              \
@@ -315,8 +514,35 @@ static tm_status run_resume(const struct tm_command *command, const struct tm_pa
         "ready-file", 0, TM_OPT_TEXT, "FILE", NULL, NULL, "write endpoint and server key here"     \
     }
 
-static const struct tm_option compress_options[] = {OPT_RECIPE, OPT_OUTPUT,           OPT_WORKERS,
-                                                    OPT_KEY,    TM_CLI_TENSORS_UNDER, {0}};
+#define OPT_GATE                                                                                   \
+    {"gate",                                                                                       \
+     0,                                                                                            \
+     TM_OPT_TEXT,                                                                                  \
+     "GATE",                                                                                       \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     "measure the package; exit 7 unless it keeps this"},                                          \
+        {"text",                                                                                   \
+         't',                                                                                      \
+         TM_OPT_TEXT,                                                                              \
+         "FILE",                                                                                   \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "the text to measure with, UTF-8 [a built-in one]"},                                      \
+        {"task-data", 0, TM_OPT_TEXT, "FOLDER", NULL, NULL, "where the files of the tasks lie"},   \
+    {                                                                                              \
+        "logits-cache", 0, TM_OPT_SIZE, "SIZE", NULL, "2GiB",                                      \
+            "keep so much of source models' logits on disk"                                        \
+    }
+#define OPT_FALLBACK                                                                               \
+    {                                                                                              \
+        "fallback", 0, TM_OPT_FLAG, NULL, NULL, NULL,                                              \
+            "on a miss try the next safer recipe, down to keep"                                    \
+    }
+
+static const struct tm_option compress_options[] = {
+    OPT_RECIPE, OPT_OUTPUT,   OPT_WORKERS,          OPT_KEY,
+    OPT_GATE,   OPT_FALLBACK, TM_CLI_TENSORS_UNDER, {0}};
 const struct tm_command tm_cmd_compress = {
     "compress",
     "MODEL",
@@ -325,16 +551,18 @@ const struct tm_command tm_cmd_compress = {
     "compresses a model into a signed package, on this computer",
     "MODEL is a .safetensors, .gguf, .pth or llama2.c file, or a folder as Hugging Face has them. "
     "An\n"
-    "interrupted job goes on when the same command is given again.",
+    "interrupted job goes on when the same command is given again. With --gate the package is\n"
+    "measured beside its source before it appears (tmill eval --help), and its figures go into it.",
     "  tmill compress model.gguf -o model.tmpk --recipe int4\n"
-    "  tmill compress ./SmolLM2-135M -o smol.tmpk --recipe recipe.toml --workers 2",
+    "  tmill compress ./SmolLM2-135M -o smol.tmpk --recipe recipe.toml --workers 2\n"
+    "  tmill compress model.gguf -o model.tmpk --recipe int4 --gate default --fallback",
     compress_options,
     run_compress,
 };
 
 static const struct tm_option submit_options[] = {
-    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS,          OPT_KEY, OPT_LISTEN, OPT_ALLOW,
-    OPT_AUDIT,  OPT_READY,  TM_CLI_TENSORS_UNDER, {0}};
+    OPT_RECIPE, OPT_OUTPUT, OPT_WORKERS, OPT_KEY,      OPT_LISTEN,           OPT_ALLOW,
+    OPT_AUDIT,  OPT_READY,  OPT_GATE,    OPT_FALLBACK, TM_CLI_TENSORS_UNDER, {0}};
 const struct tm_command tm_cmd_submit = {
     "submit",
     "MODEL",
@@ -350,7 +578,7 @@ const struct tm_command tm_cmd_submit = {
 };
 
 static const struct tm_option resume_options[] = {OPT_WORKERS, OPT_KEY,   OPT_LISTEN, OPT_ALLOW,
-                                                  OPT_AUDIT,   OPT_READY, {0}};
+                                                  OPT_AUDIT,   OPT_READY, OPT_GATE,   {0}};
 const struct tm_command tm_cmd_resume = {
     "resume",
     "JOB",

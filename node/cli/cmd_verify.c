@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "node/coordinator/verify.h"
+#include "node/quality/figures.h"
+
+/* What is known of the figures that the package carries. */
+enum figures { NO_FIGURES, FIGURES_UNCHECKED, FIGURES_VERIFIED };
 
 /* Chance that a package with one unit in ten wrong passes: choose the checked units among the good
  * ones, without replacement. */
@@ -21,8 +25,10 @@ static double missed(const struct tm_verify_report *r)
     return chance;
 }
 
-static tm_status print_json(const struct tm_verify_report *r, bool against, struct tm_err *err)
+static tm_status print_json(const struct tm_verify_report *r, bool against, enum figures figures,
+                            struct tm_err *err)
 {
+    static const char *const names[] = {"none", "not checked", "verified"};
     char text[TM_PUBLIC_KEY_TEXT];
     struct tm_envelope json;
     tm_envelope_begin(&json, "tmill.verify/1");
@@ -35,6 +41,7 @@ static tm_status print_json(const struct tm_verify_report *r, bool against, stru
     tm_jw_u64(&json.jw, "nodes_banned", r->banned);
     tm_jw_u64(&json.jw, "ledger_decoded", r->decoded);
     tm_jw_u64(&json.jw, "ledger_audited", r->audited);
+    tm_jw_str(&json.jw, "figures", names[figures]);
     tm_jw_bool(&json.jw, "against", against);
     if (against) {
         tm_jw_u64(&json.jw, "tensors", r->tensors);
@@ -79,6 +86,51 @@ static void print_text(const struct tm_verify_report *r, bool against)
     }
 }
 
+static void print_figures(enum figures figures)
+{
+    if (figures == FIGURES_VERIFIED) {
+        printf("figures   ok   measured again, every digit the same\n");
+    } else if (figures == FIGURES_UNCHECKED) {
+        printf("figures  in the package, not checked: give --figures and --against MODEL\n");
+    }
+}
+
+/* Whether the package carries figures. */
+static tm_status find_figures(const char *path, enum figures *out, struct tm_err *err)
+{
+    struct tm_package *package = NULL;
+    struct tm_buf text;
+    TM_TRY(tm_package_open(path, &package, err));
+    tm_buf_init(&text, TM_FIGURES_BYTES_MAX);
+    tm_status status = tm_figures_read(package, &text, err);
+    tm_buf_deinit(&text);
+    tm_package_close(&package);
+    *out = status == TM_OK ? FIGURES_UNCHECKED : NO_FIGURES;
+    return status == TM_E_NOTHING ? TM_OK : status;
+}
+
+static tm_status check_figures(const struct tm_command *command, const struct tm_parsed *parsed,
+                               enum figures *out, struct tm_err *err)
+{
+    struct tm_figures_check check = {
+        .package_path = parsed->arguments[0],
+        .base_path = tm_opt_text(command, parsed, "against"),
+        .under = tm_opt_text(command, parsed, "tensors-under"),
+        .text_path = tm_opt_text(command, parsed, "text"),
+        .task_data = tm_opt_text(command, parsed, "task-data"),
+        .cache_bytes = tm_opt_u64(command, parsed, "logits-cache"),
+        .quiet = parsed->quiet,
+        .stop = &tm_stop_signal,
+    };
+    TM_TRY(find_figures(check.package_path, out, err));
+    if (!tm_opt_flag(command, parsed, "figures")) {
+        return TM_OK;
+    }
+    TM_TRY(tm_figures_check(&check, err));
+    *out = FIGURES_VERIFIED;
+    return TM_OK;
+}
+
 static tm_status run_verify(const struct tm_command *command, const struct tm_parsed *parsed,
                             struct tm_err *err)
 {
@@ -102,11 +154,14 @@ static tm_status run_verify(const struct tm_command *command, const struct tm_pa
         .quiet = parsed->quiet,
         .stop = &tm_stop_signal,
     };
+    enum figures figures = NO_FIGURES;
     TM_TRY(tm_verify(&options, &report, err));
+    TM_TRY(check_figures(command, parsed, &figures, err));
     if (parsed->json) {
-        return print_json(&report, options.model_path != NULL, err);
+        return print_json(&report, options.model_path != NULL, figures, err);
     }
     print_text(&report, options.model_path != NULL);
+    print_figures(figures);
     return TM_OK;
 }
 
@@ -116,6 +171,13 @@ static const struct tm_option options[] = {
     {"full", 0, TM_OPT_FLAG, NULL, NULL, NULL, "every unit, and the digest of every tensor"},
     {"owner", 0, TM_OPT_TEXT, "KEY", NULL, NULL, "this key must have signed the package"},
     {"seed", 0, TM_OPT_U64, "N", NULL, NULL, "repeat the sample of an earlier run"},
+    {"figures", 0, TM_OPT_FLAG, NULL, NULL, NULL,
+     "measure the package again and compare its figures"},
+    {"text", 't', TM_OPT_TEXT, "FILE", NULL, NULL, "the text of the figures [the built-in one]"},
+    {"task-data", 0, TM_OPT_TEXT, "FOLDER", NULL, NULL,
+     "where the files of the figures' tasks lie"},
+    {"logits-cache", 0, TM_OPT_SIZE, "SIZE", NULL, "0",
+     "use base logits on disk: trusts this machine"},
     TM_CLI_TENSORS_UNDER,
     {0},
 };
@@ -128,6 +190,7 @@ const struct tm_command tm_cmd_verify = {
     NULL,
     "  tmill verify model.tmpk\n"
     "  tmill verify model.tmpk --against model.gguf --sample 16\n"
+    "  tmill verify model.tmpk --against model.gguf --figures\n"
     "  tmill verify model.tmpk --against model.gguf --full --owner tmpub1...",
     options,
     run_verify,

@@ -156,8 +156,9 @@ static tm_status find_old(struct tm_job *job, const char *journal_path, bool *ke
 
 static tm_status clear_dir(const struct tm_job *job, const struct tm_root *root, struct tm_err *err)
 {
-    static const char *const names[] = {"objects", "cancel", "journal.db", "journal.db-wal",
-                                        "journal.db-shm"};
+    static const char *const names[] = {"objects",        "cancel",         "journal.db",
+                                        "journal.db-wal", "journal.db-shm", TM_JOB_CANDIDATE,
+                                        TM_JOB_GATE};
     char path[TM_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         TM_TRY(tm_path_join(path, job->dir, names[i]));
@@ -262,7 +263,7 @@ static tm_status prepare(struct tm_job *job, const struct tm_job_options *option
     } else {
         TM_TRY(tm_xdg_dir(TM_XDG_STATE, state, err));
     }
-    tm_job_sweep(state); /* before the free space is asked for */
+    tm_job_sweep(state);                  /* before the free space is asked for */
     TM_TRY(check_space(job, state, err)); /* before hours of reading */
     TM_TRY(tm_job_read_source(job, options, err));
     TM_TRY(check_space(job, state, err)); /* what is kept without loss needs more */

@@ -70,8 +70,18 @@ uint32_t tm_job_find_source(const struct tm_job *job, const struct tm_digest *so
 tm_status tm_job_results(struct tm_job *job, struct tm_journal_result **out, size_t *count,
                          struct tm_err *err) TM_MUST_USE;
 
-/* When all units are in the journal: writes the package atomically and removes the chunks. */
+/* When all units are in the journal: writes the package atomically to job->out_path and finishes
+ * the job. */
 tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool quiet,
                        struct tm_err *err) TM_MUST_USE;
+/* Only writes it, to another path. */
+tm_status tm_job_merge_to(struct tm_job *job, const char *path, const struct tm_identity *owner,
+                          bool quiet, struct tm_err *err) TM_MUST_USE;
+/* The job ends as done or cancelled: its chunks, and the files below in its folder, are removed.
+ * The journal stays, for `tmill jobs` and `show`. */
+tm_status tm_job_finish(struct tm_job *job, enum tm_job_state state,
+                        struct tm_err *err) TM_MUST_USE;
+#define TM_JOB_CANDIDATE "candidate.tmpk" /* a package whose gate is not yet held */
+#define TM_JOB_GATE "gate"                /* what the package must hold: node/coordinator/gated.h */
 
 #endif

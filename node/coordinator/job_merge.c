@@ -232,7 +232,7 @@ static tm_status fill_ledger(struct tm_job *job, const struct tm_journal_result 
     return ledger->banned != NULL ? TM_OK : TM_E_NOMEM;
 }
 
-static tm_status write_package(struct tm_job *job, struct tm_pkg_meta *meta,
+static tm_status write_package(struct tm_job *job, const char *path, struct tm_pkg_meta *meta,
                                const struct tm_pkg_ledger *ledger, const struct tm_identity *owner,
                                bool quiet, struct tm_err *err)
 {
@@ -246,7 +246,7 @@ static tm_status write_package(struct tm_job *job, struct tm_pkg_meta *meta,
     struct tm_buf chunk;
     tm_status status;
     tm_buf_init(&chunk, TM_BLOCK_BYTES_MAX);
-    TM_TRY_GOTO(tm_package_writer_begin(job->out_path, meta, &writer, err), done);
+    TM_TRY_GOTO(tm_package_writer_begin(path, meta, &writer, err), done);
     for (uint32_t u = 0; u < meta->chunk_count; u++) {
         tm_buf_clear(&chunk);
         TM_TRY_GOTO(tm_store_get(job->chunks, &meta->chunks[u].leaf, &chunk, err), done);
@@ -261,18 +261,22 @@ done:
     return status;
 }
 
-/* What a finished job leaves: its journal, for `tmill jobs` and `show`. */
-static tm_status leave_finished(struct tm_job *job, struct tm_err *err)
+tm_status tm_job_finish(struct tm_job *job, enum tm_job_state state, struct tm_err *err)
 {
+    static const char *const files[] = {TM_JOB_CANDIDATE, TM_JOB_GATE};
     char path[TM_PATH_MAX];
-    TM_TRY(tm_journal_set_state(job->journal, TM_JOB_DONE, err));
+    TM_TRY(tm_journal_set_state(job->journal, state, err));
     tm_store_close(&job->chunks);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        TM_TRY(tm_path_join(path, job->dir, files[i]));
+        TM_TRY(tm_file_remove_in(NULL, path, err));
+    }
     TM_TRY(tm_path_join(path, job->dir, "objects"));
     return tm_dir_remove_tree(path, err); /* TM_OK when it is absent */
 }
 
-tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool quiet,
-                       struct tm_err *err)
+tm_status tm_job_merge_to(struct tm_job *job, const char *path, const struct tm_identity *owner,
+                          bool quiet, struct tm_err *err)
 {
     struct tm_journal_result *results = NULL;
     struct tm_pkg_meta meta = {0};
@@ -288,12 +292,18 @@ tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool
     }
     TM_TRY_GOTO(fill_meta(job, results, &meta), done);
     TM_TRY_GOTO(fill_ledger(job, results, &ledger, err), done);
-    tm_leftover_remove(job->out_path); /* of a merge that was killed */
-    TM_TRY_GOTO(write_package(job, &meta, &ledger, owner, quiet, err), done);
-    status = leave_finished(job, err);
+    tm_leftover_remove(path); /* of a merge that was killed */
+    status = write_package(job, path, &meta, &ledger, owner, quiet, err);
 done:
     tm_pkg_meta_deinit(&meta);
     tm_pkg_ledger_deinit(&ledger);
     tm_free(results);
     return status;
+}
+
+tm_status tm_job_merge(struct tm_job *job, const struct tm_identity *owner, bool quiet,
+                       struct tm_err *err)
+{
+    TM_TRY(tm_job_merge_to(job, job->out_path, owner, quiet, err));
+    return tm_job_finish(job, TM_JOB_DONE, err);
 }

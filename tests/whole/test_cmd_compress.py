@@ -9,7 +9,8 @@ import time
 
 from contract import Contract
 from harness import TMILL, Whole, main
-from makers import Tensor, big_model, hf_folder, hf_tensors, safetensors, weights, write
+from makers import (Tensor, big_model, hf_folder, hf_tensors, llama_gguf, safetensors, weights,
+                    write)
 
 
 class Compress(Contract, Whole):
@@ -46,6 +47,60 @@ rule = [
         self.assertIn("ternary", seen["model.layers.1.mlp.up_proj.weight"])
         self.assertIn("bits=8", seen["model.layers.0.self_attn.q_proj.weight"])
         self.assertIn("bits=4", seen["model.layers.1.self_attn.q_proj.weight"])
+
+    def test_gates(self):
+        model = self.path("m.gguf")
+        llama_gguf(model)
+        words = ["compress", model, "-o", self.out]
+        # What misses leaves nothing under the name; --fallback goes on to what is safer.
+        self.refused(7, ["the mean divergence is", "below 1e-09", "--recipe int8", "--fallback"],
+                     *words, "--recipe", "int4", "--gate", "kld<0.000000001")
+        data = self.data_of(*words, "--recipe", "int4", "--gate", "kld<0.000000001,mini>0.9x",
+                            "--fallback")
+        self.assertEqual(data["recipe"], "keep")
+        self.assertEqual([text.split(":")[0] for text in data["gate"]["missed"]],
+                         ["int4", "int8"])
+        self.assertTrue(data["gate"]["measured"])
+        self.assertEqual(data["figures"]["base"]["kl_max"], 0)
+        self.assertEqual(data["figures"]["tasks"][0]["kept"], 1)
+        self.assertEqual(self.data_of("verify", self.out)["figures"], "not checked")
+        self.assertEqual(self.data_of("verify", self.out, "--against", model, "--figures")
+                         ["figures"], "verified")
+        self.refused(2, ["--against", "give the source model"], "verify", self.out, "--figures")
+        out = self.ok(*words, "--recipe", "int4", "--gate", "kld<9").out
+        self.assertRegex(out, r"quality +perplexity [0-9.]+ x the source's")
+        self.assertIn("gate     held: kld<9", out)
+        out = self.ok(*words, "--recipe", "int4", "--gate", "kld<0.000000001", "--fallback").out
+        self.assertRegex(out, r"missed +int4: the mean divergence .*; next int8\nmissed +int8: ")
+        # Words that are wrong cost no work.
+        self.refused(2, ["'kld' is no clause"], *words, "--gate", "kld")
+        self.refused(3, ["arc", "--task-data"], *words, "--gate", "arc>0.9x")
+        self.refused(2, ["--fallback", "no gate"], *words, "--fallback")
+        self.refused(3, ["nowhere"], *words, "--gate", "kld<1", "--text", self.path("nowhere"))
+        self.assertNotIn("running", json.dumps(self.data_of("jobs")))
+
+    def test_a_gate_without_a_forward_pass(self):
+        words = ["compress", self.model, "-o", self.out, "--recipe", "int4"]
+        data = self.data_of(*words, "--gate", "kld<0.01,error<0.5")
+        self.assertFalse(data["gate"]["measured"])
+        self.assertIn("no configuration", data["gate"]["reason"])
+        self.assertNotIn("figures", data)
+        self.assertIn("held by the weights' error alone",
+                      self.ok(*words, "--gate", "error<0.5").out)
+        self.refused(7, ["the relative error of the weights is", "below 0.01"], *words, "--gate",
+                     "error<0.01")
+        self.assertEqual(self.data_of("verify", self.out)["figures"], "none")
+
+    def test_a_gate_stays_with_its_job(self):
+        model = self.path("m.gguf")
+        llama_gguf(model)
+        self.refused(7, ["divergence"], "compress", model, "-o", self.out, "--gate", "kld<0",
+                     json_too=False)
+        job = self.data_of("jobs")["jobs"][0]["job"]
+        self.refused(7, ["divergence", "wider --gate", job], "resume", job)
+        self.refused(2, ["no clause"], "resume", job, "--gate", "nothing")
+        self.assertTrue(self.data_of("resume", job, "--gate", "kld<9")["gate"]["measured"])
+        self.ok("verify", self.out, "--against", model, "--figures")
 
     def test_recipes_that_are_wrong(self):
         for text, words in (
