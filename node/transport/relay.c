@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #define HEAD_BYTES 56u
@@ -24,16 +25,19 @@ struct tm_relay {
 
 tm_status tm_relay_new(int fd, struct tm_relay **out, struct tm_err *err)
 {
+    static const char what[] = "open the link to the gate";
     struct tm_relay *r = tm_calloc(1, sizeof *r);
     uint8_t *in = tm_alloc(MESSAGE_MAX);
-    int flags = fcntl(fd, F_GETFL);
+    bool memory = r != NULL && in != NULL;
+    int flags = memory ? fcntl(fd, F_GETFL) : -1;
     *out = NULL;
-    if (r == NULL || in == NULL || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1) {
+    if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1) {
+        tm_status status = memory ? tm_err_set_os(err, errno, NULL, what)
+                                  : tm_err_set(err, TM_E_NOMEM, NULL, what, NULL, "out of memory");
         tm_free(r);
         tm_free(in);
         close(fd);
-        return tm_err_set(err, TM_E_NOMEM, NULL, "open the link to the gate", NULL,
-                          "out of memory");
+        return status;
     }
     r->fd = fd;
     r->in = in;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/transport/relay.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -188,6 +189,17 @@ START_TEST(an_end_comes_after_the_last_message)
 }
 END_TEST
 
+START_TEST(no_link_without_a_socket)
+{
+    struct tm_relay *relay = NULL;
+    int gone = dup(g_b);
+    close(gone);
+    ck_assert_int_eq(tm_relay_new(gone, &relay, &g_err), TM_E_IO);
+    ck_assert_ptr_null(relay);
+    ck_assert_ptr_nonnull(strstr(g_err.why, strerror(EBADF)));
+}
+END_TEST
+
 START_TEST(memory_runs_out)
 {
     struct tm_relay *relay = NULL;
@@ -221,6 +233,7 @@ Suite *tm_suite(void)
     tcase_add_loop_test(tc, heads_that_are_wrong, 0, 6);
     tcase_add_test(tc, the_other_end_goes);
     tcase_add_test(tc, an_end_comes_after_the_last_message);
+    tcase_add_test(tc, no_link_without_a_socket);
     tcase_add_test(tc, memory_runs_out);
     suite_add_tcase(suite, tc);
     return suite;
