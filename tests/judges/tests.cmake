@@ -28,6 +28,9 @@ tm_judge(stages judge_stages.py PROGRAMS stages_gguf LINKS tm_encode)
 tm_judge(vectors judge_vectors.py)
 tm_judge(pass judge_pass.py PROGRAMS pass_logits LINKS tm_pass)
 set_tests_properties(judge.pass PROPERTIES LABELS "judge;slow") # llama.cpp takes a minute
+add_test(NAME judge.calibration WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  COMMAND sh tests/judges/python.sh -B tests/judges/judge_calibration.py $<TARGET_FILE:tmill>)
+set_tests_properties(judge.calibration PROPERTIES LABELS judge TIMEOUT 600)
 tm_judge(rewrite judge_rewrite.py PROGRAMS model_rewrite LINKS tm_model)
 
 # tm_data_judge(NAME program LINKS libs... DATA path): `program PATH`, where the judge is data that
