@@ -72,3 +72,6 @@ add_test(NAME judge.chat WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
   COMMAND sh tests/judges/python.sh tests/judges/judge_chat.py $<TARGET_FILE:chat_render>
     $<TARGET_FILE:tmill>)
 set_tests_properties(judge.chat PROPERTIES LABELS judge TIMEOUT 600)
+add_test(NAME judge.tasks WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  COMMAND sh tests/judges/python.sh tests/judges/judge_tasks.py $<TARGET_FILE:tmill>)
+set_tests_properties(judge.tasks PROPERTIES LABELS judge TIMEOUT 600)
