@@ -128,6 +128,9 @@ void tm_report_deinit(struct tm_report *report);
  * become the package's own. TM_E_MALFORMED for another file, TM_E_LIMIT past the maximum. */
 tm_status tm_report_add_quality_file(struct tm_report *report, const char *path,
                                      struct tm_err *err) TM_MUST_USE;
+/* The same for the text of such a file; where is for errors. */
+tm_status tm_report_add_quality_text(struct tm_report *report, struct tm_view text,
+                                     const char *where, struct tm_err *err) TM_MUST_USE;
 /* Adds what was just measured, under a name that people see. is_this: of the report's subject. */
 tm_status tm_report_add_evaluation(struct tm_report *report, const struct tm_evaluation *evaluation,
                                    const char *label, bool is_this, struct tm_err *err) TM_MUST_USE;

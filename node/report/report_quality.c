@@ -192,20 +192,25 @@ static tm_status add_file(struct tm_report *report, const struct tm_json *root, 
                err);
 }
 
-tm_status tm_report_add_quality_file(struct tm_report *report, const char *path, struct tm_err *err)
+tm_status tm_report_add_quality_text(struct tm_report *report, struct tm_view text,
+                                     const char *where, struct tm_err *err)
 {
     struct tm_json_doc *doc = NULL;
+    TM_TRY(has_room(report, where, err));
+    TM_TRY(tm_json_parse(text, where, &doc, err));
+    tm_status status = add_file(report, tm_json_root(doc), where, err);
+    tm_json_free(&doc);
+    return status;
+}
+
+tm_status tm_report_add_quality_file(struct tm_report *report, const char *path, struct tm_err *err)
+{
     struct tm_buf text;
-    TM_TRY(has_room(report, path, err));
     tm_buf_init(&text, FILE_BYTES_MAX);
     tm_status status = tm_file_read(path, &text, err);
     if (status == TM_OK) {
-        status = tm_json_parse(tm_buf_view(&text), path, &doc, err);
+        status = tm_report_add_quality_text(report, tm_buf_view(&text), path, err);
     }
-    if (status == TM_OK) {
-        status = add_file(report, tm_json_root(doc), path, err);
-    }
-    tm_json_free(&doc);
     tm_buf_deinit(&text);
     return status;
 }
