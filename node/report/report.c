@@ -248,8 +248,8 @@ static tm_status fill_nodes(const struct tm_pkg_meta *meta, const struct tm_pkg_
     return TM_OK;
 }
 
-tm_status tm_report_of_package(const struct tm_package *package, const char *path,
-                               struct tm_report *out, struct tm_err *err)
+tm_status tm_report_of_package(struct tm_package *package, const char *path, struct tm_report *out,
+                               struct tm_err *err)
 {
     const struct tm_pkg_meta *meta = tm_package_meta(package);
     const struct tm_pkg_ledger *ledger = tm_package_ledger(package);
@@ -266,6 +266,7 @@ tm_status tm_report_of_package(const struct tm_package *package, const char *pat
     TM_TRY_GOTO(fill_tensors(meta, ledger, out, err), failed);
     TM_TRY_GOTO(fill_nodes(meta, ledger, out), failed);
     TM_TRY_GOTO(tm_report_rank(out), failed);
+    TM_TRY_GOTO(tm_report_add_carried(out, package, err), failed);
     return TM_OK;
 failed:
     tm_report_deinit(out);

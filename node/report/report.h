@@ -56,6 +56,7 @@ struct tm_report_task {
 struct tm_report_quality {
     char *label;
     bool is_this;           /* measured on this package */
+    bool carried;           /* in the package, signed with it */
     double bits_per_weight; /* of the tensors; 0: unknown */
     struct tm_quality figures;
     struct tm_report_task tasks[TM_REPORT_TASKS_MAX];
@@ -105,10 +106,11 @@ struct tm_report_totals {
     double bits_per_weight;
 };
 
-/* The package stays open and is not needed afterwards. path: as the user gave it.
- * TM_E_INCOMPATIBLE: a dtype or pipeline that this build lacks; TM_E_NOMEM. */
-tm_status tm_report_of_package(const struct tm_package *package, const char *path,
-                               struct tm_report *out, struct tm_err *err) TM_MUST_USE;
+/* The package stays open and is not needed afterwards. path: as the user gave it. Figures that the
+ * package carries become its own. TM_E_INCOMPATIBLE: a dtype or pipeline that this build lacks;
+ * TM_E_MALFORMED, TM_E_VERIFY: its figures; TM_E_NOMEM. */
+tm_status tm_report_of_package(struct tm_package *package, const char *path, struct tm_report *out,
+                               struct tm_err *err) TM_MUST_USE;
 /* Opens a package for it. */
 tm_status tm_report_of_package_file(const char *path, struct tm_report *out,
                                     struct tm_err *err) TM_MUST_USE;
@@ -131,6 +133,9 @@ tm_status tm_report_add_quality_file(struct tm_report *report, const char *path,
 /* The same for the text of such a file; where is for errors. */
 tm_status tm_report_add_quality_text(struct tm_report *report, struct tm_view text,
                                      const char *where, struct tm_err *err) TM_MUST_USE;
+/* Adds the figures that the package carries, when it does. */
+tm_status tm_report_add_carried(struct tm_report *report, struct tm_package *package,
+                                struct tm_err *err) TM_MUST_USE;
 /* Adds what was just measured, under a name that people see. is_this: of the report's subject. */
 tm_status tm_report_add_evaluation(struct tm_report *report, const struct tm_evaluation *evaluation,
                                    const char *label, bool is_this, struct tm_err *err) TM_MUST_USE;

@@ -219,14 +219,20 @@ static void makers(struct tm_page *page, const struct tm_report *r)
 static void verify(struct tm_page *page, const struct tm_report *r)
 {
     tm_page_put(page, "<section aria-labelledby=\"h-v\">\n<h2 id=\"h-v\">Verify it yourself</h2>\n"
-                      "<p>Everything above but the quality is in the package, signed by its owner. "
+                      "<p>Errors, sizes and nodes are in the package, signed by its owner. "
                       "Anybody who has the source model can make every unit again and must get the "
                       "same bytes:</p>\n<pre>tmill verify ");
     tm_page_html(page, tm_view_str(r->path));
     tm_page_printf(page, " \\\n  --against MODEL --full \\\n  --owner %s</pre>\n", r->owner);
-    tm_page_put(page, "<p>The quality, to the last digit, on any machine:</p>\n<pre>tmill eval ");
+    const struct tm_report_quality *own = tm_report_own_quality(r);
+    bool carried = own != NULL && own->carried;
+    tm_page_put(page, carried ? "<p>The figures of quality are in the package too, and whoever "
+                                "measures again must get every digit:</p>\n<pre>tmill verify "
+                              : "<p>The quality, to the last digit, on any machine:</p>\n"
+                                "<pre>tmill eval ");
     tm_page_html(page, tm_view_str(r->path));
-    tm_page_put(page, " --base MODEL</pre>\n<dl>\n");
+    tm_page_put(page, carried ? " --against MODEL --figures" : " --base MODEL");
+    tm_page_put(page, "</pre>\n<dl>\n");
     tm_page_printf(page, "<dt>Package</dt><dd class=\"id\">%s</dd>\n", r->package_id);
     tm_page_printf(page, "<dt>Merkle root of the chunks</dt><dd class=\"id\">%s</dd>\n", r->root);
     tm_page_printf(page, "<dt>Plan</dt><dd class=\"id\">%s</dd>\n", r->plan_digest);

@@ -73,6 +73,7 @@ static void qualities(struct tm_jw *jw, const struct tm_report *r)
         tm_jw_object(jw, NULL);
         tm_jw_str(jw, "label", q->label);
         tm_jw_bool(jw, "this_package", q->is_this);
+        tm_jw_bool(jw, "carried", q->carried);
         if (q->bits_per_weight > 0) {
             tm_jw_f64(jw, "bits_per_weight", q->bits_per_weight);
         }

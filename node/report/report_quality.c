@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "node/quality/figures.h"
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 #define BITS_MAX 64.0 /* of a weight that is a float64 */
@@ -17,7 +18,7 @@ static const char what_failed[] = "cannot read the figures";
 static tm_status malformed(const char *path, const char *key, struct tm_err *err)
 {
     return tm_err_set(err, TM_E_MALFORMED, path, what_failed,
-                      "write it with tmill eval MODEL --base SOURCE --json",
+                      "tmill eval MODEL --base SOURCE --json writes them",
                       "'%s' is missing or no number that it can be", key);
 }
 
@@ -145,8 +146,34 @@ static tm_status add(struct tm_report *report, const struct tm_json *data, const
     if (quality.label == NULL) {
         return tm_err_set(err, TM_E_NOMEM, where, what_failed, NULL, "out of memory");
     }
+    for (uint32_t i = 0; i < report->quality_count && is_this; i++) {
+        report->qualities[i].is_this = false; /* the latest counts */
+    }
     report->qualities[report->quality_count++] = quality;
     return TM_OK;
+}
+
+tm_status tm_report_add_carried(struct tm_report *report, struct tm_package *package,
+                                struct tm_err *err)
+{
+    struct tm_json_doc *doc = NULL;
+    struct tm_buf text;
+    TM_TRY(has_room(report, report->path, err));
+    tm_buf_init(&text, TM_FIGURES_BYTES_MAX);
+    tm_status status = tm_figures_read(package, &text, err);
+    if (status == TM_OK) {
+        status = tm_json_parse(tm_buf_view(&text), TM_FIGURES_NAME, &doc, err);
+    }
+    if (status == TM_OK) {
+        status =
+            add(report, tm_json_root(doc), "carried by the package", true, TM_FIGURES_NAME, err);
+    }
+    if (status == TM_OK) {
+        report->qualities[report->quality_count - 1].carried = true;
+    }
+    tm_json_free(&doc);
+    tm_buf_deinit(&text);
+    return status == TM_E_NOTHING ? TM_OK : status;
 }
 
 tm_status tm_report_add_evaluation(struct tm_report *report, const struct tm_evaluation *evaluation,

@@ -5,6 +5,7 @@ import os
 import shutil
 
 from contract import Contract
+from gguf import GGUFReader
 from harness import Whole, main
 from makers import llama_gguf
 
@@ -76,6 +77,20 @@ class Report(Contract, Whole):
         self.assertEqual(data["quality"][1]["bits_per_weight"], 32)
         text = self.ok("report", self.package, "--quality", files[0]).out
         self.assertIn("quality    perplexity ", text)
+
+    def test_figures_that_the_package_carries(self):
+        package = self.path("gated.tmpk")
+        self.ok("compress", self.model, "-o", package, "--recipe", "int8", "--gate", "kld<100")
+        quality, = self.data_of("report", package)["quality"]
+        self.assertTrue(quality["this_package"] and quality["carried"])
+        self.assertGreater(quality["kl_mean"], 0)
+        self.ok("report", package, "--html", self.path("gated.html"))
+        self.assertIn(b"--against MODEL --figures", self.read(self.path("gated.html")))
+        self.assertIn("quality    perplexity ", self.ok("report", package).out)
+        fields = GGUFReader(self.export(package, "g.gguf")).fields
+        told = {key: field.contents() for key, field in fields.items()}
+        self.assertEqual(told["tmill.kl_mean"], repr(quality["kl_mean"]))
+        self.assertEqual(told["tmill.perplexity"], repr(quality["perplexity"]))
 
     def test_eval_writes_the_same_page(self):
         figures, pages = self.path("f.json"), [self.path("eval.html"), self.path("report.html")]
