@@ -139,12 +139,13 @@ static int open_walk(int fd, const char *rest)
         memcpy(name, rest, bytes);
         name[bytes] = '\0';
         int next = tm_os_openat(at, name, FOLDER | O_NOFOLLOW, 0);
-        int code = next < 0 ? walk_error(at, name) : 0;
-        close(at);
         if (next < 0) {
+            int code = walk_error(at, name);
+            close(at);
             errno = code;
             return -1;
         }
+        close(at);
         at = next;
         rest += bytes;
         rest += strspn(rest, "/");

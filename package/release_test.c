@@ -286,6 +286,12 @@ START_TEST(test_envelopes)
     wrap("{}", "", TM_SIGN_INDEX);
     ck_assert_int_eq(read_with(publisher, &back), TM_E_MALFORMED);
     ck_assert_ptr_nonnull(strstr(err.why, "is not of schema"));
+    static const struct tm_public_key nobody;
+    struct tm_public_key signer = nobody;
+    ck_assert_int_eq(tm_index_read(tm_buf_view(&envelope), "i", tm_identity_public(publisher), 1,
+                                   &back, &signer, &err),
+                     TM_E_MALFORMED);
+    ck_assert(tm_public_key_eq(&signer, &nobody)); /* of an index that is none */
     tm_buf_clear(&envelope);
     ck_assert_int_eq(tm_buf_put_str(&envelope, "[1,2,3,4]"), TM_OK);
     ck_assert_int_eq(read_with(publisher, &back), TM_E_MALFORMED);

@@ -294,6 +294,26 @@ START_TEST(a_disk_error_is_told_in_the_words_of_the_system)
 }
 END_TEST
 
+/* Whatever fails while it is looked at. */
+START_TEST(a_file_of_others_is_never_taken_for_an_empty_one)
+{
+    static const struct {
+        enum tm_sqlite_op op;
+        int code;
+    } ops[] = {{TM_SQLITE_READ, SQLITE_IOERR_READ}, {TM_SQLITE_ALLOC, SQLITE_NOMEM}};
+    bool failed = true;
+    make_file("CREATE TABLE x(y)");
+    tm_sqlite_fault_install();
+    for (unsigned n = 1; failed; n++) {
+        struct tm_journal *j = NULL;
+        tm_sqlite_fail_at(ops[_i].op, n, ops[_i].code, false);
+        ck_assert_int_ne(tm_journal_open(g_path, false, &j, &g_err), TM_OK);
+        failed = tm_sqlite_failed(ops[_i].op);
+        tm_sqlite_fail_at(ops[_i].op, 0, 0, false);
+    }
+}
+END_TEST
+
 START_TEST(descriptor_zero_is_one_like_any_other)
 {
     close_stdin();
@@ -454,6 +474,7 @@ Suite *tm_suite(void)
     tcase_add_loop_test(faults, a_failing_open_says_why, 0,
                         sizeof failing_opens / sizeof failing_opens[0]);
     tcase_add_loop_test(faults, a_disk_error_is_told_in_the_words_of_the_system, 0, 2);
+    tcase_add_loop_test(faults, a_file_of_others_is_never_taken_for_an_empty_one, 0, 2);
     tcase_add_test(faults, descriptor_zero_is_one_like_any_other);
     tcase_add_loop_test(faults, every_operation_fails_once_or_for_ever, 0,
                         2 * sizeof walks / sizeof walks[0]);
