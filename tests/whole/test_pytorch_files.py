@@ -6,6 +6,8 @@ import re
 import struct
 import subprocess
 import zipfile
+import zlib
+from unittest import mock
 
 import numpy as np
 from harness import SHARED, TMILL, Whole, main
@@ -46,6 +48,33 @@ def dictionary(items):
 
 def pickle(value):
     return b"\x80\x02" + value + b"."
+
+
+def zip64(path, entries):
+    """An archive whose every size and place stands in the ZIP64 fields (PKWARE APPNOTE 4.3.14 and
+    4.5.3). entries: (name, bytes, or the length of a hole without a checksum, as torch may)."""
+    there = 0xffffffff
+    central = b""
+    with open(path, "wb") as out:
+        for title, data in entries:
+            size, crc = (data, 0) if isinstance(data, int) else (len(data), zlib.crc32(data))
+            title, at = title.encode(), out.tell()
+            out.write(struct.pack("<IHHHHHIIIHH", 0x04034b50, 45, 0, 0, 0, 0, crc, there, there,
+                                  len(title), 20) + title + struct.pack("<HHQQ", 1, 16, size, size))
+            if isinstance(data, int):
+                out.seek(size, os.SEEK_CUR)
+            else:
+                out.write(data)
+            central += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014b50, 45, 45, 0, 0, 0, 0, crc, there,
+                                   there, len(title), 28, 0, 0, 0, 0, there) + title
+            central += struct.pack("<HHQQQ", 1, 24, size, size, at)
+        at, count = out.tell(), len(entries)
+        out.write(central)
+        out.write(struct.pack("<IQHHIIQQQQ", 0x06064b50, 44, 45, 45, 0, 0, count, count,
+                              len(central), at))
+        out.write(struct.pack("<IIQI", 0x07064b50, 0, at + len(central), 1))
+        out.write(struct.pack("<IHHHHIIH", 0x06054b50, 0, 0, 0xffff, 0xffff, there, there, 0))
+    return path
 
 
 class Files(Whole):
@@ -112,6 +141,31 @@ class Legal(Files):
         seen = self.data_of("inspect", self.dir, "--tensors")
         self.assertEqual([t["name"] for t in seen["tensors"]], ["w0", "w1"])
         self.assertEqual(seen["arch"], "llama")
+
+    def same_weights(self, path, values):
+        """Tensor w of the checkpoint holds the values."""
+        package, out = self.path("z.tmpk"), self.path("z.safetensors")
+        recipe = self.put("keep.toml", b'schema = 1\nrule = [{ match = "*", codec = "keep" }]\n')
+        self.ok("compress", path, "-o", package, "--recipe", recipe)
+        self.ok("verify", package, "--against", path, "--full")
+        self.ok("export", package, "--format", "safetensors", "-o", out)
+        from safetensors.numpy import load_file
+        np.testing.assert_array_equal(load_file(out)["w"], values)
+
+    def test_the_zip64_form(self):
+        """Of Python, and one with a storage behind 5 GiB of another."""
+        values, far = self.matrix(), 5 << 30
+        weight = tensor("0", "F32", 256, 0, (8, 32), (32, 1))
+        with mock.patch.multiple(zipfile, ZIP64_LIMIT=1, ZIP_FILECOUNT_LIMIT=1):
+            path = self.archive("python.pth", dictionary({"w": weight}), {"0": values.tobytes()})
+        self.assertIn(b"PK\6\6", self.read(path))
+        self.same_weights(path, values)
+        hole = tensor("1", "F32", far // 4, far // 4 - 8, (8,), (1,))
+        path = zip64(self.path("far.pth"), [
+            ("m/data.pkl", pickle(dictionary({"hole": hole, "w": weight}))), ("m/data/1", far),
+            ("m/data/0", values.tobytes())])
+        self.assertGreater(os.path.getsize(path), far)
+        self.same_weights(path, values)
 
 
 # What each is, and the name that the refusal must tell.
@@ -205,6 +259,29 @@ class Hostile(Files):
             with self.subTest(word=word):
                 self.refused(4, [word], "compress", self.put("d.pth", data), "-o",
                              self.path("d.tmpk"))
+
+    def test_zip64_records_that_lie(self):
+        value = dictionary({"w": tensor("0", "F32", 256, 0, (8, 32), (32, 1))})
+        good = self.read(zip64(self.path("m.pth"), [("m/data.pkl", pickle(value)),
+                                                    ("m/data/0", self.matrix().tobytes())]))
+        end, locator, end64 = len(good) - 22, len(good) - 42, len(good) - 98
+        field = good.index(b"m/data.pkl" + struct.pack("<HH", 1, 24)) + 10
+        lies = [("points past itself", locator + 8, "<Q", locator),
+                ("no zip64 end record", locator + 8, "<Q", end64 - 1),
+                ("no zip64 end record", end64 + 4, "<Q", 43),
+                ("end records disagree", end + 8, "<HH", (7, 7)),
+                ("several disks", end64 + 24, "<Q", 1), ("several disks", locator + 16, "<I", 2),
+                ("cannot hold", end64 + 24, "<QQ", (1 << 40, 1 << 40)),
+                ("central directory", end64 + 48, "<Q", 1 << 63),
+                ("extra fields", field + 2, "<H", 23), ("extra fields", field + 2, "<H", 25),
+                ("two sizes differ", field + 4, "<Q", 1 << 62),
+                ("header lies outside", field + 20, "<Q", 1 << 62)]
+        for words, at, form, figures in lies:
+            with self.subTest(words=words, at=at):
+                figures = figures if isinstance(figures, tuple) else (figures,)
+                data = bytearray(good)
+                struct.pack_into(form, data, at, *figures)
+                self.refused(4, [words], "inspect", self.put("d.pth", bytes(data)))
 
 
 if __name__ == "__main__":
