@@ -18,6 +18,7 @@ bool tm_dot_has(enum tm_dtype dtype)
     case TM_Q8_0:
     case TM_Q4_0:
     case TM_Q4_1:
+    case TM_Q6_K:
         return true;
     default:
         return false;
@@ -43,7 +44,7 @@ void tm_dot_ref(const struct tm_dot *dot)
 {
     uint32_t block = tm_dtype_block_elements(dot->dtype), bytes = tm_dtype_block_bytes(dot->dtype);
     size_t part = block > LANES ? block : LANES; /* weights unpacked at a time */
-    float w[32];
+    float w[256];
     for (size_t row = 0; row < dot->rows; row++) {
         for (size_t vector = 0; vector < dot->vectors; vector++) {
             const uint8_t *packed = dot->w + row * dot->w_stride;

@@ -25,7 +25,8 @@ struct tm_dot {
     size_t y_stride;
 };
 
-/* F32, F16, BF16, Q8_0, Q4_0 and Q4_1. */
+/* F32, F16, BF16, Q8_0, Q4_0, Q4_1, and Q6_K, in which llama.cpp keeps the head of smaller types.
+ */
 bool tm_dot_has(enum tm_dtype dtype);
 /* With the kernel in use (base/cpu.h). */
 void tm_dot(const struct tm_dot *dot);

@@ -17,13 +17,14 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Eight weights of a row as float32, from number base + at on: at is below the block, a multiple of
- * 8 and known when it is compiled. */
+/* Eight weights of a row as float32, from number base + at on: at is below the reader's block, a
+ * multiple of 8 and known when it is compiled. */
 typedef __m256 (*load_fn)(const uint8_t *row, size_t base, size_t at);
 
 struct reader {
     load_fn load;
-    size_t block, bytes;
+    size_t block; /* weights that are read together; base is a multiple of it */
+    size_t bytes; /* that they take, about: for what is asked for ahead */
 };
 
 INLINE __m256 load_f32(const uint8_t *row, size_t base, size_t at)
@@ -76,6 +77,25 @@ INLINE __m256 load_q4_1(const uint8_t *row, size_t base, size_t at)
     const uint8_t *block = row + base / 32 * 20;
     __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(nibbles(block + 4, at)), half_at(block));
     return _mm256_add_ps(product, half_at(block + 2));
+}
+
+/* The layout of convert_k.c; base is a multiple of 32, a quarter of half a block. */
+INLINE __m256 load_q6_k(const uint8_t *row, size_t base, size_t at)
+{
+    const uint8_t *block = row + base / 256 * 210;
+    size_t half = base / 128 % 2, quarter = base / 32 % 4;
+    const uint8_t *low = block + 64 * half + 32 * (quarter % 2) + at;
+    const uint8_t *high = block + 128 + 32 * half + at;
+    float scale = (float)(int8_t)block[192 + 8 * half + 2 * quarter + at / 16];
+    __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)low));
+    __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)high));
+    a = _mm256_srl_epi32(a, _mm_cvtsi32_si128((int)(quarter / 2 * 4)));
+    b = _mm256_srl_epi32(b, _mm_cvtsi32_si128((int)(quarter * 2)));
+    a = _mm256_and_si256(a, _mm256_set1_epi32(15));
+    b = _mm256_slli_epi32(_mm256_and_si256(b, _mm256_set1_epi32(3)), 4);
+    __m256i q = _mm256_sub_epi32(_mm256_or_si256(a, b), _mm256_set1_epi32(32));
+    return _mm256_mul_ps(_mm256_mul_ps(half_at(block + 208), _mm256_set1_ps(scale)),
+                         _mm256_cvtepi32_ps(q));
 }
 
 /* ((0+1)+(2+3))+((4+5)+(6+7))+0 of each. */
@@ -222,6 +242,9 @@ void tm_dot_avx2(const struct tm_dot *dot)
     case TM_Q4_0:
         all_vectors(dot, (struct reader){load_q4_0, 32, 18});
         break;
+    case TM_Q6_K:
+        all_vectors(dot, (struct reader){load_q6_k, 32, 26});
+        break;
     default:
         TM_ASSERT(dot->dtype == TM_Q4_1);
         all_vectors(dot, (struct reader){load_q4_1, 32, 20});
@@ -254,6 +277,9 @@ void tm_unpack_avx2(enum tm_dtype dtype, const uint8_t *w, size_t elements, floa
         break;
     case TM_Q4_0:
         unpack(w, elements, (struct reader){load_q4_0, 32, 18}, out);
+        break;
+    case TM_Q6_K:
+        unpack(w, elements, (struct reader){load_q6_k, 32, 26}, out);
         break;
     default:
         TM_ASSERT(dtype == TM_Q4_1);

@@ -156,6 +156,9 @@ void tm_dot_neon(const struct tm_dot *dot)
     case TM_Q4_0:
         all_vectors(dot, load_q4_0);
         break;
+    case TM_Q6_K:
+        tm_dot_ref(dot);
+        break;
     default:
         TM_ASSERT(dot->dtype == TM_Q4_1);
         all_vectors(dot, load_q4_1);
@@ -188,6 +191,9 @@ void tm_unpack_neon(enum tm_dtype dtype, const uint8_t *w, size_t elements, floa
         break;
     case TM_Q4_0:
         unpack(w, elements, load_q4_0, out);
+        break;
+    case TM_Q6_K:
+        tm_unpack_ref(dtype, w, elements, out);
         break;
     default:
         TM_ASSERT(dtype == TM_Q4_1);
