@@ -2,6 +2,7 @@
 #include "package/ledger.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
@@ -198,4 +199,14 @@ tm_status tm_pkg_ledger_parse(struct tm_view bytes, uint64_t offset, const char 
         tm_pkg_ledger_deinit(out);
     }
     return status;
+}
+
+double tm_pkg_relative_error(const struct tm_pkg_ledger *ledger, uint32_t first, uint32_t count)
+{
+    double error = 0.0, norm = 0.0;
+    for (uint32_t i = first; i < first + count; i++) {
+        error += tm_f64_from_bits(ledger->entries[i].squared_error_bits);
+        norm += tm_f64_from_bits(ledger->entries[i].squared_norm_bits);
+    }
+    return norm > 0.0 ? sqrt(error / norm) : 0.0;
 }

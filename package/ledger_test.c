@@ -127,6 +127,20 @@ START_TEST(test_writer_keeps_the_rules)
 }
 END_TEST
 
+START_TEST(test_relative_error)
+{
+    struct tm_pkg_ledger_entry entries[3] = {
+        {.squared_error_bits = tm_f64_bits(1.0), .squared_norm_bits = tm_f64_bits(5.0)},
+        {.squared_error_bits = tm_f64_bits(2.0), .squared_norm_bits = tm_f64_bits(7.0)},
+        {.squared_error_bits = tm_f64_bits(0.0), .squared_norm_bits = tm_f64_bits(0.0)}};
+    struct tm_pkg_ledger ledger = {.entries = entries, .entry_count = 3};
+    ck_assert_double_eq(tm_pkg_relative_error(&ledger, 0, 3), 0.5);
+    ck_assert_double_eq_tol(tm_pkg_relative_error(&ledger, 1, 1), 0.5345224838248488, 1e-15);
+    ck_assert_double_eq(tm_pkg_relative_error(&ledger, 2, 1), 0.0);
+    ck_assert_double_eq(tm_pkg_relative_error(&ledger, 0, 0), 0.0);
+}
+END_TEST
+
 START_TEST(test_memory_failures)
 {
     size_t live = tm_mem_live_blocks();
@@ -180,6 +194,7 @@ Suite *tm_suite(void)
     tcase_add_test(tc, test_statement_bytes);
     tcase_add_test(tc, test_rules);
     tcase_add_test(tc, test_writer_keeps_the_rules);
+    tcase_add_test(tc, test_relative_error);
     tcase_add_test(tc, test_memory_failures);
     tcase_add_test(tc, test_growth_failures);
     tcase_add_test(tc, test_several_banned);

@@ -104,6 +104,9 @@ struct tm_pkg_ledger {
     uint32_t banned_count;
 };
 void tm_pkg_ledger_deinit(struct tm_pkg_ledger *ledger);
+/* Relative error of `count` chunks from `first` on: the root of squared errors over squares, summed
+ * in their order; 0 when there are no squares. */
+double tm_pkg_relative_error(const struct tm_pkg_ledger *ledger, uint32_t first, uint32_t count);
 
 /* What a node signs for a unit: plan digest, chunk index, source digest, leaf, pipeline text (at
  * most TM_PACKAGE_PIPELINE_MAX bytes). */

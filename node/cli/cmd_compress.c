@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -63,16 +62,13 @@ static tm_status summarise(struct tm_job *job, struct summary *out, struct tm_er
 {
     struct tm_package *package = NULL;
     const struct tm_inventory *inv = tm_checkpoint_inventory(job->checkpoint);
-    double squared_error = 0, squared_norm = 0;
     TM_TRY(tm_package_open(job->out_path, &package, err));
     const struct tm_pkg_ledger *ledger = tm_package_ledger(package);
     for (uint32_t i = 0; i < ledger->entry_count; i++) {
-        squared_error += tm_f64_from_bits(ledger->entries[i].squared_error_bits);
-        squared_norm += tm_f64_from_bits(ledger->entries[i].squared_norm_bits);
         out->audited += (ledger->entries[i].checks & TM_CHECK_AUDITED) != 0;
     }
     out->nodes = ledger->node_count;
-    out->error = squared_norm > 0 ? sqrt(squared_error / squared_norm) : 0;
+    out->error = tm_pkg_relative_error(ledger, 0, ledger->entry_count);
     out->package_bytes = tm_package_bytes(package);
     out->source_bytes = inv->total_bytes;
     out->weights = inv->total_elements;

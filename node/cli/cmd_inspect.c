@@ -2,11 +2,9 @@
  * inspect: what a model or a package holds. */
 #include "node/cli/cli.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/cpu.h"
 #include "base/num.h"
 #include "base/progress.h"
@@ -186,13 +184,10 @@ static struct tensor_sum sum_tensor(const struct tm_pkg_meta *meta,
 {
     const struct tm_pkg_tensor *t = &meta->tensors[i];
     struct tensor_sum sum = {0, 0};
-    double squared_error = 0, squared_norm = 0;
     for (uint32_t c = t->first_chunk; c < t->first_chunk + t->chunk_count; c++) {
         sum.bytes += meta->chunks[c].bytes;
-        squared_error += tm_f64_from_bits(ledger->entries[c].squared_error_bits);
-        squared_norm += tm_f64_from_bits(ledger->entries[c].squared_norm_bits);
     }
-    sum.error = squared_norm > 0 ? sqrt(squared_error / squared_norm) : 0;
+    sum.error = tm_pkg_relative_error(ledger, t->first_chunk, t->chunk_count);
     return sum;
 }
 

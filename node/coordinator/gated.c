@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/coordinator/gated.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "node/common/model_of.h"
 #include "node/coordinator/package_add.h"
@@ -24,14 +22,9 @@ struct work {
 static tm_status weights_error(struct work *w)
 {
     struct tm_package *package = NULL;
-    double error = 0.0, norm = 0.0;
     TM_TRY(tm_package_open(w->candidate, &package, w->err));
     const struct tm_pkg_ledger *ledger = tm_package_ledger(package);
-    for (uint32_t i = 0; i < ledger->entry_count; i++) {
-        error += tm_f64_from_bits(ledger->entries[i].squared_error_bits);
-        norm += tm_f64_from_bits(ledger->entries[i].squared_norm_bits);
-    }
-    w->out->error = norm > 0.0 ? sqrt(error / norm) : 0.0;
+    w->out->error = tm_pkg_relative_error(ledger, 0, ledger->entry_count);
     tm_package_close(&package);
     return TM_OK;
 }
