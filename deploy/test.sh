@@ -36,7 +36,8 @@ began=$(date +%s)
 LONG='^(slow|determinism|chaos|cross|cover|fault|fuzz-fresh|memcheck|mutants|mutate)$'
 
 # Tests of actors, threads and what they share.
-THREADED="mem_test team_test event_test cpu_test actor_test work_pool_test
+THREADED="mem_test team_test matmul_test quality_test covariance_test collector_test
+    jacobian_test event_test cpu_test actor_test work_pool_test
     zap_test transport_test uploads_test saver_test source_server_test
     mesh_ports_test mesh_test worker_actor_test worker_units_test"
 
