@@ -394,6 +394,42 @@ class PullFirst(Pull):
             self.check_success(ended)
 
 
+class Rollback(Pull):
+    """Back to the first release, on a device that has both."""
+    name = "rollback"
+    wanted = (1,)
+
+    def prepare(self):
+        super().prepare()
+        self.slot.ok(*self.argv, program=EDGE)
+        self.argv = [self.name, "m", *self.store, "--json"]
+
+    def installed(self):
+        """The release in use, every byte verified; 0: none."""
+        listed = self.slot.ok("list", *self.store, "--json", program=EDGE).data
+        if not listed:
+            return 0
+        self.slot.ok("verify", "m", *self.store, program=EDGE)
+        return self.slot.ok("show", "m", *self.store, "--json", program=EDGE).data["release"]
+
+    def check_success(self, ended):
+        need(self.installed() in self.wanted, f"release {self.installed()}")
+
+    def check_failure(self, ended):
+        need(self.installed() in (*self.wanted, 2), f"release {self.installed()}")
+
+    def recover(self):
+        if self.installed() not in self.wanted:
+            self.slot.ok(*self.argv, program=EDGE)
+        self.check_success(None)
+        need(not self.slot.half_written(), f"left behind: {self.slot.half_written()}")
+
+
+class Remove(Rollback):
+    name = "rm"
+    wanted = (0,)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -517,7 +553,7 @@ class MeshGate(Mesh):
 
 
 SCENARIOS = [Compress, Resume, Verify, Export, ExportSafetensors, KeyGen, PublishFirst, Publish,
-             PullFirst, Pull, PullHttp, Mesh, MeshGate, MeshNode]
+             PullFirst, Pull, PullHttp, Rollback, Remove, Mesh, MeshGate, MeshNode]
 
 ERRORS = {"EINTR": 4, "EIO": 5, "ENOMEM": 12, "EMFILE": 24, "ENOSPC": 28}
 
