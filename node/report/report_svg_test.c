@@ -170,6 +170,7 @@ END_TEST
 START_TEST(labels_are_not_written_over_each_other)
 {
     report_sample_qualities(&report);
+    tm_free(report.qualities[2].label);
     report.qualities[2] = report.qualities[1];
     report.qualities[2].label = tm_strdup("twin.tmpk");
     tm_free(report.qualities[1].label);

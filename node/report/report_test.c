@@ -269,6 +269,7 @@ START_TEST(a_model_that_is_no_package)
     ck_assert_int_eq(report.subject, TM_REPORT_MODEL);
     ck_assert_double_eq_tol(tm_report_bits_of_all(&report), 16, 1e-12);
     ck_assert_str_eq(report.path, "m.safetensors");
+    tm_report_deinit(&report);
     ck_assert_int_eq(tm_report_of_model("/no/such", NULL, &report, &err), TM_E_NOT_FOUND);
     ck_assert_int_eq(tm_report_of_package_file("/no/such", &report, &err), TM_E_NOT_FOUND);
 }

@@ -119,6 +119,16 @@ class Judge(Whole):
             dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
             self.assertEqual(dark, "rgb(20, 23, 26)" if scheme == "dark" else "rgb(255, 255, 255)")
 
+    def unfinished_job(self):
+        """The page of a job whose nodes have not come yet."""
+        model = self.path("job.gguf")
+        llama_gguf(model)
+        self.submit(model, "job.tmpk", "int4")
+        job, = [j["job"] for j in self.data_of("jobs")["jobs"] if j["state"] == "running"]
+        html = self.path("job.html")
+        self.ok("report", job, "--html", html)
+        return html
+
     # ---- tests ----
 
     def test_a_package_with_figures(self):
@@ -133,6 +143,9 @@ class Judge(Whole):
         page = self.open(path)
         self.assertEqual(page.evaluate("document.images.length + document.scripts.length"), 0)
         self.assertIn(MARKUP, page.evaluate(OPEN_ALL + "; document.body.innerText"))
+
+    def test_a_job_that_has_just_begun(self):
+        self.judge(self.unfinished_job(), "job")
 
     def test_without_script_it_is_the_same_picture(self):
         path = self.strange_package()
