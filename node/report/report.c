@@ -39,6 +39,7 @@ struct tm_report_totals tm_report_sum(const struct tm_report *report)
 {
     struct tm_report_totals sum = {0};
     double squared_error = 0, squared_sum = 0, done_weights = 0;
+    bool lossy_done = false;
     for (uint32_t i = 0; i < report->tensor_count; i++) {
         const struct tm_report_tensor *t = &report->tensors[i];
         sum.weights += t->weights;
@@ -47,7 +48,7 @@ struct tm_report_totals tm_report_sum(const struct tm_report *report)
         done_weights += t->units > 0 ? (double)t->weights * t->units_done / t->units : 0;
         if (!t->lossless) {
             sum.lossy++;
-            sum.lossy_weights += t->weights;
+            lossy_done = lossy_done || t->units_done > 0;
             squared_error += t->squared_error;
             squared_sum += t->squared_sum;
         }
@@ -59,6 +60,7 @@ struct tm_report_totals tm_report_sum(const struct tm_report *report)
         sum.own += report->nodes[i].own;
     }
     sum.error = squared_sum > 0 ? sqrt(squared_error / squared_sum) : 0;
+    sum.error = sum.lossy > 0 && !lossy_done ? (double)NAN : sum.error;
     sum.bits_per_weight = done_weights > 0 ? 8.0 * (double)sum.bytes / done_weights : 0;
     return sum;
 }

@@ -99,10 +99,9 @@ struct tm_report {
 /* Sums over tensors. */
 struct tm_report_totals {
     uint64_t weights, source_bytes, bytes;
-    uint64_t lossy_weights;
     uint32_t lossy; /* tensors */
     uint32_t units, decoded, audited, own;
-    double error; /* relative, over the lossy tensors */
+    double error; /* relative, over the lossy tensors; NaN as long as none has a unit */
     double bits_per_weight;
 };
 

@@ -161,7 +161,9 @@ static void quality(struct tm_page *page, const struct tm_report *r)
         tm_html_qualities(page, r);
         tm_html_tasks(page, r);
     }
-    if (tm_report_own_quality(r) == NULL) {
+    if (r->subject == TM_REPORT_JOB) {
+        tm_page_put(page, "<p>To be measured when there is a package.</p>\n");
+    } else if (tm_report_own_quality(r) == NULL) {
         tm_page_put(page, "<p>The quality of this one was not measured. Measure it, and others "
                           "beside it, with <code>tmill eval PKG --base MODEL --json</code> and "
                           "give the files to <code>tmill report --quality</code>.</p>\n");

@@ -106,6 +106,10 @@ START_TEST(a_tensor_that_is_half_done)
     ck_assert_double_eq_tol(tm_report_bits(&t), 4, 1e-12);
     t.units_done = 0;
     ck_assert(tm_report_bits(&t) == 0);
+    struct tm_report hand = {.tensors = &t, .tensor_count = 1};
+    ck_assert(isnan(tm_report_sum(&hand).error)); /* not 0: nothing is known yet */
+    t.units_done = 1;
+    ck_assert(tm_report_sum(&hand).error == 0);
 }
 END_TEST
 
