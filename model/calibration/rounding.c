@@ -70,12 +70,12 @@ static float power_of_two(int exponent)
 
 /* To the nearest, ties to even, |value| at most 32767: adding and taking away 1.5 * 2^23 leaves no
  * room for a fraction. */
-static inline int16_t round_value(float value)
+static inline int32_t round_value(float value)
 {
     const float big = 12582912.0f;
     float clamped = value < TM_COV_VALUE_MAX ? value : (float)TM_COV_VALUE_MAX;
     clamped = clamped > -TM_COV_VALUE_MAX ? clamped : (float)-TM_COV_VALUE_MAX;
-    return (int16_t)((clamped + big) - big);
+    return (int32_t)((clamped + big) - big);
 }
 
 static uint32_t cols_of_panel(uint32_t cols, size_t panel)
@@ -123,31 +123,50 @@ void tm_round_exponents(const float *most, uint32_t cols, int bits, int8_t *expo
     }
 }
 
+/* What a compiler makes vectors of: all 16 columns of a token at a time. */
+struct row {
+    float scale[TM_COV_PANEL];
+    int32_t rounded[TM_COV_PANEL], largest[TM_COV_PANEL], clipped[TM_COV_PANEL];
+};
+
+static void round_row(struct row *row, const float *x, float inverse)
+{
+    for (size_t i = 0; i < TM_COV_PANEL; i++) {
+        float value = x[i] * inverse * row->scale[i];
+        int32_t rounded = round_value(value), size = rounded < 0 ? -rounded : rounded;
+        row->clipped[i] += !(fabsf(value) <= TM_COV_VALUE_MAX);
+        row->largest[i] = size > row->largest[i] ? size : row->largest[i];
+        row->rounded[i] = rounded;
+    }
+}
+
 uint64_t tm_round_panel(const struct tm_rounded *r, const int8_t *exponents, size_t panel,
                         int16_t *out, uint32_t *most)
 {
     uint32_t cols = cols_of_panel(r->cols, panel);
-    float scale[TM_COV_PANEL] = {0};
-    uint64_t clipped = 0;
-    uint32_t largest = 0;
+    struct row row = {{0}, {0}, {0}, {0}};
     for (uint32_t i = 0; i < cols; i++) {
-        scale[i] = power_of_two(exponents[panel * TM_COV_PANEL + i]);
+        row.scale[i] = power_of_two(exponents[panel * TM_COV_PANEL + i]);
     }
     memset(out, 0, (r->x.count + 1) / 2 * TM_COV_PANEL * 2 * sizeof *out);
     for (size_t t = 0; t < r->x.count; t++) {
-        const float *x = r->x.data + t * r->x.stride + panel * TM_COV_PANEL;
-        float inverse = r->inverse != NULL ? r->inverse[t] : 1.0f;
+        if (r->sink != NULL && r->sink[t]) {
+            continue;
+        }
+        float x[TM_COV_PANEL] = {0}; /* behind the last column there may be nothing to read */
+        memcpy(x, r->x.data + t * r->x.stride + panel * TM_COV_PANEL, cols * sizeof *x);
+        round_row(&row, x, r->inverse != NULL ? r->inverse[t] : 1.0f);
         int16_t *to = out + t / 2 * TM_COV_PANEL * 2 + t % 2;
-        for (uint32_t i = 0; i < cols && !(r->sink != NULL && r->sink[t]); i++) {
-            float value = x[i] * inverse * scale[i];
-            int16_t rounded = round_value(value);
-            uint32_t size = (uint32_t)(rounded < 0 ? -rounded : rounded);
-            clipped += !(fabsf(value) <= TM_COV_VALUE_MAX);
-            largest = size > largest ? size : largest;
-            to[2 * i] = rounded;
+        for (uint32_t i = 0; i < TM_COV_PANEL; i++) {
+            to[2 * i] = (int16_t)row.rounded[i];
         }
     }
-    *most = largest;
+    uint64_t clipped = 0;
+    *most = 0;
+    for (size_t i = 0; i < TM_COV_PANEL; i++) {
+        clipped += (uint64_t)row.clipped[i];
+        *most = (uint32_t)row.largest[i] > *most ? (uint32_t)row.largest[i] : *most;
+    }
     return clipped;
 }
 
@@ -161,7 +180,7 @@ int8_t tm_round_vector(const float *x, float inverse, uint32_t cols, int16_t *ou
     int8_t exponent = exponent_for(most, VECTOR_BITS);
     float scale = power_of_two(exponent);
     for (uint32_t i = 0; i < cols; i++) {
-        out[i] = round_value(x[i] * inverse * scale);
+        out[i] = (int16_t)round_value(x[i] * inverse * scale);
     }
     return exponent;
 }
