@@ -31,7 +31,7 @@ SOUND_S_MAX = 600
 RUN_S_MIN = 60  # and ten times what the sound module takes
 # What never ends is known by the time that it computes, however busy the machine is: Check's own
 # limits are so long that they stop only what waits.
-CASE_CPU_S_MAX = 10
+CASE_CPU_S_MAX = 30
 CASE_LIMITS = {"CK_DEFAULT_TIMEOUT": "60", "CK_TIMEOUT_MULTIPLIER": "10"}
 # A read past the end that changes no result must be noticed too.
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
