@@ -66,11 +66,14 @@ START_TEST(what_was_read_before_changes_nothing)
         struct tm_speaker fresh;
         open_speaker(0, &fresh);
         char expected[256];
+        uint64_t read = s.read;
+        ck_assert_int_eq(tm_speaker_read(&s, steps[i].ids, steps[i].count, &err), TM_OK);
+        ck_assert_uint_eq(s.read - read, steps[i].count - steps[i].kept);
+        ck_assert_int_eq(tm_speaker_read(&fresh, steps[i].ids, steps[i].count, &err), TM_OK);
+        ck_assert_mem_eq(s.logits, fresh.logits, TINY_VOCAB * sizeof *s.logits);
         snprintf(expected, sizeof expected, "%s",
                  speak(&fresh, steps[i].ids, steps[i].count, 12, &answer));
-        uint64_t read = s.read;
         ck_assert_str_eq(speak(&s, steps[i].ids, steps[i].count, 12, &answer), expected);
-        ck_assert_uint_eq(s.read - read, steps[i].count - steps[i].kept);
         ck_assert_uint_eq(answer.tokens, 12);
         ck_assert_str_eq(answer.end, "length");
         tm_speaker_close(&fresh);
