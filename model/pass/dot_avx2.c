@@ -79,23 +79,26 @@ INLINE __m256 load_q4_1(const uint8_t *row, size_t base, size_t at)
     return _mm256_add_ps(product, half_at(block + 2));
 }
 
-/* The layout of convert_k.c; base is a multiple of 32, a quarter of half a block. */
+/* The layout of convert_k.c; base is a multiple of 32, a quarter of half a block. Its 32 codes are
+ * put together as bytes, once for the four calls that want them. */
 INLINE __m256 load_q6_k(const uint8_t *row, size_t base, size_t at)
 {
     const uint8_t *block = row + base / 256 * 210;
     size_t half = base / 128 % 2, quarter = base / 32 % 4;
-    const uint8_t *low = block + 64 * half + 32 * (quarter % 2) + at;
-    const uint8_t *high = block + 128 + 32 * half + at;
-    float scale = (float)(int8_t)block[192 + 8 * half + 2 * quarter + at / 16];
-    __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)low));
-    __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)high));
-    a = _mm256_srl_epi32(a, _mm_cvtsi32_si128((int)(quarter / 2 * 4)));
-    b = _mm256_srl_epi32(b, _mm_cvtsi32_si128((int)(quarter * 2)));
-    a = _mm256_and_si256(a, _mm256_set1_epi32(15));
-    b = _mm256_slli_epi32(_mm256_and_si256(b, _mm256_set1_epi32(3)), 4);
-    __m256i q = _mm256_sub_epi32(_mm256_or_si256(a, b), _mm256_set1_epi32(32));
-    return _mm256_mul_ps(_mm256_mul_ps(half_at(block + 208), _mm256_set1_ps(scale)),
-                         _mm256_cvtepi32_ps(q));
+    const uint8_t *lows = block + 64 * half + 32 * (quarter % 2);
+    const uint8_t *highs = block + 128 + 32 * half;
+    __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)lows);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)highs);
+    low = _mm256_srl_epi16(low, _mm_cvtsi32_si128((int)(quarter / 2 * 4)));
+    high = _mm256_srl_epi16(high, _mm_cvtsi32_si128((int)(quarter * 2)));
+    low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+    high = _mm256_slli_epi16(_mm256_and_si256(high, _mm256_set1_epi8(3)), 4);
+    __m256i q = _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
+    __m128i sixteen = at < 16 ? _mm256_castsi256_si128(q) : _mm256_extracti128_si256(q, 1);
+    __m128i eight = at % 16 == 0 ? sixteen : _mm_unpackhi_epi64(sixteen, sixteen);
+    __m256i scale = _mm256_set1_epi32((int8_t)block[192 + 8 * half + 2 * quarter + at / 16]);
+    return _mm256_mul_ps(_mm256_mul_ps(half_at(block + 208), _mm256_cvtepi32_ps(scale)),
+                         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
 }
 
 /* ((0+1)+(2+3))+((4+5)+(6+7))+0 of each. */
