@@ -57,6 +57,9 @@ What the figures hold: the passes compute different things. llama.cpp multiplies
 with activations that it rounds to 8 bits; ours are float32 products in a written-down order
 ([0008](../decisions/0008-the-forward-pass.md)). Prompts wait for arithmetic, single tokens for
 memory. Q4_0 of llama-quantize has its head as Q6_K where the rows allow it (Qwen2.5), else as Q8_0.
+
+Not in these figures: several threads (`--wall --threads N`, on an idle machine), and a llama.cpp
+that uses AVX-512 (`--avx512`), for which we have no kernel.
 """
 RESULT = os.path.join(ROOT, "docs/results/speed.md")
 
