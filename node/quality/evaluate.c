@@ -6,18 +6,18 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/progress.h"
-#include "base/utf8.h"
 #include "model/pass/weights_digest.h"
-#include "model/where.h"
 #include "node/common/mini_text.h"
 #include "node/common/model_of.h"
+#include "node/common/text_of.h"
 #include "node/quality/logits_cache.h"
 
-#define TEXT_BYTES_MAX ((size_t)1 << 28)
 #define SPEED_TOKENS 32 /* generated to measure the speed */
+
+/* The two ways of saying that a text has no first token are one number. */
+_Static_assert(TM_TEXT_NO_FIRST == TM_QUALITY_KEEP, "a text without a first token");
 
 static const char what_failed[] = "cannot measure the model";
 
@@ -27,8 +27,8 @@ struct work {
     struct tm_model model, base;
     struct tm_pass *pass, *base_pass;
     struct tm_logits_cache *cache;
-    uint32_t context, first_token;
-    struct tm_buf text, ids;
+    uint32_t context;
+    struct tm_text text;
     struct tm_progress *progress;
     uint64_t step; /* of progress, for each call */
     struct tm_err *err;
@@ -53,61 +53,17 @@ static void begin_progress(struct work *w, const char *label, const char *item, 
                                                                 .quiet = w->o->quiet});
 }
 
-/* ---- text to ids ---- */
-
-static tm_status check_utf8(struct work *w)
-{
-    struct tm_view text = tm_buf_view(&w->text);
-    uint32_t code;
-    for (size_t at = 0; at < text.bytes;) {
-        size_t bytes = tm_utf8_decode((const char *)text.data + at, text.bytes - at, &code);
-        if (bytes == 0) {
-            struct tm_where where;
-            tm_where_byte(&where, w->out->text, at);
-            return tm_err_set(w->err, TM_E_MALFORMED, where.text, what_failed,
-                              "convert the text to UTF-8", "the text is not UTF-8");
-        }
-        at += bytes;
-    }
-    return TM_OK;
-}
-
-static const uint32_t *ids_of(const struct work *w, size_t *count)
-{
-    *count = w->ids.bytes / sizeof(uint32_t);
-    return (const uint32_t *)(const void *)w->ids.data;
-}
-
-/* The token that the model wants before a text, in each window. */
-static tm_status find_first_token(struct work *w)
-{
-    struct tm_tokenizer *tokenizer = w->model.tokenizer;
-    size_t count;
-    TM_TRY(tm_tokenizer_encode(tokenizer, tm_view_str(""), TM_TOKENIZE_FRAME, &w->ids, w->err));
-    const uint32_t *ids = ids_of(w, &count);
-    w->first_token = count > 0 && ids[0] == tm_tokenizer_bos(tokenizer) ? ids[0] : TM_QUALITY_KEEP;
-    tm_buf_clear(&w->ids);
-    return TM_OK;
-}
-
 static tm_status read_text(struct work *w)
 {
-    if (w->model.tokenizer == NULL) {
-        return tm_err_set(w->err, TM_E_NOT_FOUND, w->o->model_path, what_failed,
-                          "give the folder that has the model's tokenizer.json",
-                          "the model has no tokenizer");
-    }
-    w->out->text = w->o->text_path != NULL ? w->o->text_path : "the built-in text";
-    if (w->o->text_path == NULL) {
-        TM_TRY(tm_buf_put(&w->text, tm_mini_text, tm_mini_text_bytes));
-    } else {
-        TM_TRY(tm_file_read(w->o->text_path, &w->text, w->err));
-    }
-    TM_TRY(check_utf8(w));
-    w->out->text_digest = tm_digest_of(tm_buf_view(&w->text));
-    TM_TRY(find_first_token(w));
-    return tm_tokenizer_encode(w->model.tokenizer, tm_buf_view(&w->text), TM_TOKENIZE_FRAME,
-                               &w->ids, w->err);
+    struct tm_text_options options = {.tokenizer = w->model.tokenizer,
+                                      .model_path = w->o->model_path,
+                                      .path = w->o->text_path,
+                                      .built_in = tm_view_of(tm_mini_text, tm_mini_text_bytes),
+                                      .what = what_failed};
+    TM_TRY(tm_text_of(&options, &w->text, w->err));
+    w->out->text = w->text.name;
+    w->out->text_digest = tm_digest_of(tm_buf_view(&w->text.bytes));
+    return TM_OK;
 }
 
 /* ---- models ---- */
@@ -154,10 +110,10 @@ static tm_status open_base(struct work *w)
 static tm_status measure_text(struct work *w)
 {
     size_t count;
-    const uint32_t *ids = ids_of(w, &count);
+    const uint32_t *ids = tm_text_ids(&w->text, &count);
     uint64_t windows = count / w->context;
     struct tm_quality_options options = {.context = w->context,
-                                         .first_token = w->first_token,
+                                         .first_token = w->text.first_token,
                                          .progress = progress,
                                          .progress_context = w};
     options.windows = w->o->tokens / w->context + (w->o->tokens % w->context != 0);
@@ -177,7 +133,7 @@ static tm_status measure_text(struct work *w)
 static tm_status measure_speed(struct work *w)
 {
     size_t count;
-    const uint32_t *ids = ids_of(w, &count);
+    const uint32_t *ids = tm_text_ids(&w->text, &count);
     struct tm_speed *speed = &w->out->speed;
     uint32_t prompt = w->context / 2, vocab = tm_pass_vocab(w->pass);
     uint32_t more = prompt < SPEED_TOKENS ? prompt : SPEED_TOKENS, at = 0, n = 0;
@@ -220,7 +176,7 @@ static tm_status ask(struct work *w, const struct tm_task *task, struct tm_pass 
     struct tm_task_options options = {.variant = variant,
                                       .seed = w->o->seed,
                                       .items = w->o->task_items,
-                                      .first_token = w->first_token,
+                                      .first_token = w->text.first_token,
                                       .progress = progress,
                                       .progress_context = w};
     if (options.items > 0 && options.items < items) {
@@ -290,16 +246,13 @@ tm_status tm_evaluate(const struct tm_evaluate_options *options, struct tm_evalu
 {
     struct work w = {.o = options, .out = out, .err = err};
     *out = (struct tm_evaluation){.seed = options->seed};
-    tm_buf_init(&w.text, TEXT_BYTES_MAX);
-    tm_buf_init(&w.ids, TEXT_BYTES_MAX * sizeof(uint32_t));
     tm_status status = run_work(&w);
     tm_pass_destroy(&w.pass);
     tm_pass_destroy(&w.base_pass);
     tm_logits_cache_close(&w.cache);
     tm_model_deinit(&w.model);
     tm_model_deinit(&w.base);
-    tm_buf_deinit(&w.text);
-    tm_buf_deinit(&w.ids);
+    tm_text_deinit(&w.text);
     if (status != TM_OK) {
         tm_evaluation_deinit(out);
     }
