@@ -46,6 +46,8 @@ static tm_status print_json(const struct tm_verify_report *r, bool against, enum
     if (against) {
         tm_jw_u64(&json.jw, "tensors", r->tensors);
         tm_jw_u64(&json.jw, "tensors_hashed", r->tensors_hashed);
+        tm_jw_u64(&json.jw, "files", r->files);
+        tm_jw_u64(&json.jw, "files_same", r->files_same);
         tm_jw_u64(&json.jw, "units", r->units);
         tm_jw_u64(&json.jw, "units_checked", r->units_checked);
         tm_jw_u64(&json.jw, "units_reencoded", r->units_reencoded);
@@ -83,6 +85,11 @@ static void print_text(const struct tm_verify_report *r, bool against)
     } else {
         printf("source    %s   %u/%u tensors have the recorded SHA-256\n",
                r->tensors_hashed == r->tensors ? "ok" : "--", r->tensors_hashed, r->tensors);
+    }
+    if (r->files > 0) {
+        printf("files     ok   %u/%u that travel along are the source's, byte for byte%s\n",
+               r->files_same, r->files,
+               r->files_same < r->files ? "; the source does not have the others" : "");
     }
 }
 

@@ -27,6 +27,7 @@ struct tm_verify_report {
     uint32_t units, units_checked;              /* against the source */
     uint32_t units_reencoded, units_lossless;   /* of units_checked */
     uint32_t tensors, tensors_hashed;
+    uint32_t files, files_same; /* that travel along; those that the source has, byte for byte */
     uint64_t seed;
 };
 

@@ -40,8 +40,10 @@ static tm_status verify(struct tm_verify_options options)
 #define SHAPE ((struct tm_shape){.rank = 2, .dim = {2, 32}})
 #define VALUES 64
 #define TM_Q8_0_OF_GGUF 8
+#define METADATA "{\"made\":\"here\"}"
 static const char HEADER[] =
-    "{\"w\":{\"dtype\":\"F32\",\"shape\":[2,32],\"data_offsets\":[0,256]}}";
+    "{\"__metadata__\":" METADATA
+    ",\"w\":{\"dtype\":\"F32\",\"shape\":[2,32],\"data_offsets\":[0,256]}}";
 
 static const float *ramp(unsigned first)
 {
@@ -420,8 +422,28 @@ START_TEST(a_wrong_digest_of_an_attachment_is_caught)
     tp_attach(&tp, "config.json", tm_view_str("{}"), 64);
     tp_attach(&tp, "other.json", tm_view_str("{ }"), 2)->source.b[0] ^= 1;
     package_of(&tp, ramp(0));
-    ck_assert_int_eq(verify((struct tm_verify_options){.model_path = s.model, .sample = 9}), TM_OK);
     refused_against_model(TM_E_VERIFY, "other.json: attachment does not verify");
+}
+END_TEST
+
+/* Files that travel along are the source's, whatever the sample; one that it has not is counted. */
+START_TEST(files_are_those_of_the_source)
+{
+    static const char *const texts[] = {METADATA, "{\"made\":\"else\"}"};
+    for (int i = 0; i < 2; i++) {
+        struct tensor_package tp;
+        tp_begin(&tp);
+        tp_kept(&tp, "w", TM_F32, SHAPE, 256, ramp(0));
+        tp_attach(&tp, "config.json", tm_view_str("{}"), 64);
+        tp_attach(&tp, "safetensors-metadata", tm_view_str(texts[i]), 64);
+        package_of(&tp, ramp(0));
+        struct tm_verify_options options = {.model_path = s.model, .sample = 9};
+        ck_assert_int_eq(verify(options), i == 0 ? TM_OK : TM_E_VERIFY);
+        ck_assert_uint_eq(report.files, 2);
+        ck_assert_uint_eq(report.files_same, i == 0);
+    }
+    ck_assert_says(&err, "safetensors-metadata: not made from this model: "
+                         "the source's file has other bytes");
 }
 END_TEST
 
@@ -438,6 +460,7 @@ static void one_unit(bool lossless)
         tp_weights(&tp, "w", PIPELINE, 2, 32, 2, ramp(0));
     }
     tp_attach(&tp, "config.json", tm_view_str("{}"), 64);
+    tp_attach(&tp, "safetensors-metadata", tm_view_str(METADATA), 64);
     package_of(&tp, ramp(0));
 }
 
@@ -448,6 +471,7 @@ static void all_was_checked(bool lossless)
     ck_assert_uint_eq(report.units_lossless, lossless);
     ck_assert_uint_eq(report.units_reencoded, !lossless);
     ck_assert_uint_eq(report.tensors_hashed, 1);
+    ck_assert_uint_eq(report.files_same, 1);
 }
 
 START_TEST(no_allocation_may_fail)
@@ -524,6 +548,7 @@ static void add_failures(Suite *suite)
     tcase_add_test(tc, a_pipeline_of_the_future_is_named);
     tcase_add_test(tc, a_wrong_digest_of_a_tensor_is_caught);
     tcase_add_test(tc, a_wrong_digest_of_an_attachment_is_caught);
+    tcase_add_test(tc, files_are_those_of_the_source);
     tcase_add_loop_test(tc, no_allocation_may_fail, 0, 2);
     tcase_add_loop_test(tc, no_read_may_fail, 0, 2);
     suite_add_tcase(suite, tc);

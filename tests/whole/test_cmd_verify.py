@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify: what was proven, with which coverage, and what was not."""
+import os
+
 from contract import Contract
 from harness import Whole, main
-from makers import big_model, hf_tensors, safetensors
+from makers import big_model, bpe_tokenizer, hf_folder, hf_tensors, safetensors
 
 
 class Verify(Contract, Whole):
@@ -52,6 +54,26 @@ class Verify(Contract, Whole):
         renamed[3].name = "renamed"
         other = self.put("renamed.safetensors", safetensors(renamed))
         self.refused(4, [], "verify", package, "--against", other)
+
+    def test_files_that_travel_along_are_the_source_s(self):
+        folder = self.path("model")
+        hf_folder(folder, hf_tensors())
+        tokenizer = self.put("model/tokenizer.json", bpe_tokenizer([("a", "b")]))
+        package, _ = self.compress(folder)
+        data = self.data_of("verify", package, "--against", folder)
+        self.assertGreaterEqual(data["files"], 2)
+        self.assertEqual(data["files_same"], data["files"])
+        self.assertIn("byte for byte\n", self.ok("verify", package, "--against", folder).out)
+        # A source in another form does not have them all, and that is said.
+        weights = self.path("model", "model.safetensors")
+        self.assertLess(self.data_of("verify", package, "--against", weights)["files_same"],
+                        data["files"])
+        self.assertIn("does not have the others",
+                      self.ok("verify", package, "--against", weights).out)
+        self.put("model/tokenizer.json", bpe_tokenizer([("a", "c")]))
+        self.refused(4, ["tokenizer.json", "other bytes"], "verify", package, "--against", folder)
+        os.remove(tokenizer)
+        self.ok("verify", package, "--against", folder)
 
     def test_options_that_are_wrong(self):
         package, _ = self.compress(self.model)
