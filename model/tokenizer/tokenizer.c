@@ -239,6 +239,11 @@ tm_status tm_tokenizer_put_token(struct tm_tokenizer *t, uint32_t id, unsigned f
 {
     const struct tm_added_token *token = tm_added_find(&t->added, id);
     struct tm_view text;
+    if (token == NULL && id == t->bpe.unknown && tm_tokenizer_text(t, id, &text)) {
+        /* A vocabulary may have its text twice, and the other one is the added token: Hugging Face
+         * asks whether the text is special. */
+        token = tm_added_find(&t->added, tm_tokenizer_find(t, text));
+    }
     bool unknown = id == t->bpe.unknown && t->unknown_text != NULL;
     bool special = token != NULL && token->special && !unknown;
     if (special && (flags & TM_DETOKENIZE_SKIP_SPECIALS) != 0) {

@@ -69,6 +69,19 @@ START_TEST(unigram_model)
 }
 END_TEST
 
+/* The text of the unknown token is in the vocabulary twice; the added token is the other one. */
+START_TEST(an_unknown_token_is_special_by_its_text)
+{
+    struct tm_tokenizer *t =
+        parse("{\"added_tokens\":[{\"id\":3,\"content\":\"<unk>\",\"special\":true}],"
+              "\"pre_tokenizer\":{\"type\":\"Metaspace\"},\"decoder\":{\"type\":\"Metaspace\"},"
+              "\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],"
+              "[\"\xe2\x96\x81\",-2.5],[\"a\",-1],[\"<unk>\",-1]]}}");
+    expect_ids(t, "xa", 0, "1 0 2", "a");
+    tm_tokenizer_destroy(&t);
+}
+END_TEST
+
 START_TEST(unknown_ids_are_named)
 {
     struct tm_tokenizer *t = parse(bpe);
@@ -164,6 +177,7 @@ Suite *tm_suite(void)
     TCase *tc = tcase_create("tokenizer_json");
     tcase_add_test(tc, byte_level_bpe);
     tcase_add_test(tc, unigram_model);
+    tcase_add_test(tc, an_unknown_token_is_special_by_its_text);
     tcase_add_test(tc, unknown_ids_are_named);
     tcase_add_test(tc, bad_files_are_refused);
     tcase_add_test(tc, memory_runs_out);
