@@ -213,12 +213,12 @@ tm_status tm_cal_header_parse(struct tm_view bytes, struct tm_cal_header *out,
     if (status == TM_OK) {
         out->ranges = tm_calloc(out->range_count, sizeof *out->ranges);
         *sections = tm_calloc(count, sizeof **sections);
-        status = out->ranges != NULL && *sections != NULL
-                     ? get_ranges(&in, out, err)
-                     : tm_err_set(err, TM_E_NOMEM, NULL, what_read, NULL, "out of memory");
-    }
-    if (status == TM_OK) {
-        status = get_sections(&in, count, *sections, err);
+        if (out->ranges == NULL || *sections == NULL) {
+            status = tm_err_set(err, TM_E_NOMEM, NULL, what_read, NULL, "out of memory");
+        } else {
+            status = get_ranges(&in, out, err);
+            status = status == TM_OK ? get_sections(&in, count, *sections, err) : status;
+        }
     }
     if (status != TM_OK) {
         tm_cal_header_deinit(out);

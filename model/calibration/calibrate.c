@@ -408,7 +408,12 @@ static tm_status finish(const struct run *r, struct tm_err *err)
     uint32_t passes = r->plan.passes;
     char(*paths)[TM_PATH_MAX] = tm_calloc(passes, sizeof *paths);
     const char **list = tm_calloc(passes, sizeof *list);
-    tm_status status = paths != NULL && list != NULL ? TM_OK : out_of_memory(err);
+    if (paths == NULL || list == NULL) {
+        tm_free(paths);
+        tm_free(list);
+        return out_of_memory(err);
+    }
+    tm_status status = TM_OK;
     for (uint32_t i = 0; i < passes && status == TM_OK; i++) {
         status = name_part(r, o->layer_first + i * r->plan.pass_layers, paths[i], err);
         list[i] = paths[i];

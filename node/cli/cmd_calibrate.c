@@ -226,7 +226,7 @@ static tm_status figures_of(const struct tm_cal_input *input, struct figures *ou
     }
     *out = (struct figures){.finest = -TM_CAL_EXPONENT_MAX, .coarsest = TM_CAL_EXPONENT_MAX};
     for (uint32_t i = 0; i < cols; i++) {
-        int exponent = input->exponents[i];
+        int exponent = 1 * input->exponents[i]; /* a number, no character */
         squares[i] = tm_cal_input_square(input, TM_CAL_FIT, i);
         out->dead += squares[i] == 0.0;
         out->finest = exponent > out->finest ? exponent : out->finest;

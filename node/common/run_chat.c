@@ -142,7 +142,8 @@ static tm_status take_turn(struct talk *t, struct tm_view text, struct tm_err *e
     struct tm_answer reply = {.most = t->options->most,
                               .end_id = tm_chat_end(&t->chat, t->speaker->model.tokenizer),
                               .out = t->options->json ? NULL : stdout,
-                              .text = &t->texts};
+                              .text = &t->texts,
+                              .end = ""};
     tm_status status = answer(t, &reply, err);
     bool stopped = status == TM_E_STOPPED && t->terminal && tm_stop_signal == SIGINT;
     if (stopped) {
