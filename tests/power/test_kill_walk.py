@@ -136,6 +136,19 @@ class Compress(Walk):
         return os.path.join(copy, "journal.db")
 
 
+def free_port():
+    """A port that the system gives to nobody by itself (those begin at 32768): it stays free while
+    the coordinator is dead."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 class Mesh(Compress):
     """A coordinator that listens and two nodes; either is killed."""
     name = "mesh"
@@ -144,9 +157,7 @@ class Mesh(Compress):
     def __init__(self, base):
         super().__init__(base)
         self.nodes, self.logs = {}, []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
         self.key = self.s.tmill("key", "export", "--key",
                                 self.s.off("keys/owner")).stdout.decode().strip()
 
