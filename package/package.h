@@ -30,6 +30,8 @@
 #define TM_PACKAGE_PATH_MAX 255                   /* bytes of an attachment name */
 #define TM_PACKAGE_TEXT_MAX (16u * 1024 * 1024)   /* bytes of the plan text */
 #define TM_PACKAGE_RANK_MAX 8
+/* The attachment that is no file of the source: what was measured of the package. */
+#define TM_PACKAGE_FIGURES "tensormill/figures.json"
 
 /* A chunk is the encoded form of one unit (a block of a tensor, or a piece of an attachment). */
 struct tm_pkg_chunk {
@@ -148,6 +150,8 @@ const struct tm_public_key *tm_package_owner(const struct tm_package *package);
 uint64_t tm_package_bytes(const struct tm_package *package); /* of the file */
 /* Index of a tensor by name; UINT32_MAX when there is none. */
 uint32_t tm_package_find(const struct tm_package *package, const char *name, size_t name_bytes);
+/* Index of an attachment by name; UINT32_MAX when there is none. */
+uint32_t tm_pkg_attachment_find(const struct tm_pkg_meta *meta, const char *name);
 /* Reads chunk i into out (cleared first) and checks its leaf. */
 tm_status tm_package_chunk(struct tm_package *package, uint32_t index, struct tm_buf *out,
                            struct tm_err *err) TM_MUST_USE;

@@ -269,6 +269,16 @@ uint32_t tm_package_find(const struct tm_package *package, const char *name, siz
                                                                        : UINT32_MAX;
 }
 
+uint32_t tm_pkg_attachment_find(const struct tm_pkg_meta *meta, const char *name)
+{
+    for (uint32_t i = 0; i < meta->attachment_count; i++) {
+        if (strcmp(meta->attachments[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
 /* ---- chunks ---- */
 
 tm_status tm_package_chunk(struct tm_package *package, uint32_t index, struct tm_buf *out,

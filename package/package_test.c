@@ -86,6 +86,9 @@ START_TEST(test_round_trip)
     ck_assert_uint_eq(tm_package_find(p, "b.weights", 9), UINT32_MAX);
     ck_assert_uint_eq(tm_package_find(p, "", 0), UINT32_MAX);
     ck_assert_uint_eq(tm_package_find(p, NULL, 0), UINT32_MAX);
+    const struct tm_pkg_meta *found = tm_package_meta(p);
+    ck_assert_uint_eq(tm_pkg_attachment_find(found, "tokenizer/vocab.json"), 0);
+    ck_assert_uint_eq(tm_pkg_attachment_find(found, "tokenizer/vocab"), UINT32_MAX);
     tm_buf_init(&chunk, 4096);
     for (uint32_t i = 0; i < SAMPLE_CHUNKS; i++) {
         ck_assert_uint_eq(m->chunks[i].offset % TM_PACKAGE_ALIGN, 0);

@@ -88,13 +88,9 @@ static tm_status make_specs(struct export *e)
 
 static tm_status load_metadata(struct export *e, struct tm_err *err)
 {
-    const struct tm_pkg_meta *meta = tm_package_meta(e->package);
-    for (uint32_t i = 0; i < meta->attachment_count; i++) {
-        if (strcmp(meta->attachments[i].name, GGUF_METADATA) == 0) {
-            return tm_decoder_attachment(e->decoder, i, &e->metadata, err);
-        }
-    }
-    return TM_OK;
+    uint32_t index = tm_pkg_attachment_find(tm_package_meta(e->package), GGUF_METADATA);
+    return index != UINT32_MAX ? tm_decoder_attachment(e->decoder, index, &e->metadata, err)
+                               : TM_OK;
 }
 
 static tm_status begin(struct export *e, struct tm_err *err)

@@ -85,13 +85,9 @@ static tm_status read_quality(const struct tm_package *package, struct tm_decode
                               struct tm_buf *text, struct tm_err *err)
 {
     const struct tm_pkg_meta *meta = tm_package_meta(package);
-    for (uint32_t i = 0; i < meta->attachment_count; i++) {
-        if (strcmp(meta->attachments[i].name, TM_EXPORT_FIGURES) == 0 &&
-            meta->attachments[i].bytes <= FIGURES_BYTES_MAX) {
-            return tm_decoder_attachment(decoder, i, text, err);
-        }
-    }
-    return TM_OK;
+    uint32_t index = tm_pkg_attachment_find(meta, TM_PACKAGE_FIGURES);
+    bool taken = index != UINT32_MAX && meta->attachments[index].bytes <= FIGURES_BYTES_MAX;
+    return taken ? tm_decoder_attachment(decoder, index, text, err) : TM_OK;
 }
 
 tm_status tm_export_figures(const struct tm_package *package, struct tm_decoder *decoder,
@@ -107,7 +103,7 @@ tm_status tm_export_figures(const struct tm_package *package, struct tm_decoder 
     tm_buf_init(&text, FIGURES_BYTES_MAX);
     tm_status status = read_quality(package, decoder, &text, err);
     if (status == TM_OK && text.bytes > 0 &&
-        tm_json_parse(tm_buf_view(&text), TM_EXPORT_FIGURES, &doc, NULL) == TM_OK) {
+        tm_json_parse(tm_buf_view(&text), TM_PACKAGE_FIGURES, &doc, NULL) == TM_OK) {
         add_quality(tm_json_root(doc), out);
     }
     tm_json_free(&doc);

@@ -7,8 +7,6 @@
 #include "node/common/decode.h"
 
 #define TM_EXPORT_PAIRS_MAX 16
-/* The attachment that has what was measured of a package (node/quality writes it). */
-#define TM_EXPORT_FIGURES "tensormill/figures.json"
 
 /* Key, value, ..., NULL. The struct must stay where it is. */
 struct tm_export_pairs {

@@ -39,7 +39,7 @@ static tm_status make(const char *figures)
     tp_weights(&tp, "w", "int.1(bits=4,group=32)", 4, 32, 4, values);
     tp_kept(&tp, "norm", TM_F32, (struct tm_shape){.rank = 1, .dim = {32}}, 1000, values);
     if (figures != NULL) {
-        tp_attach(&tp, TM_EXPORT_FIGURES, tm_view_str(figures), 1000);
+        tp_attach(&tp, TM_PACKAGE_FIGURES, tm_view_str(figures), 1000);
     }
     tp_write(&tp, path);
     tp_end(&tp);

@@ -55,12 +55,8 @@ static tm_status read_attachment(void *context, const char *name, struct tm_buf 
                                  struct tm_err *err)
 {
     const struct in_package *p = context;
-    for (uint32_t i = 0; i < p->meta->attachment_count; i++) {
-        if (strcmp(p->meta->attachments[i].name, name) == 0) {
-            return tm_decoder_attachment(p->decoder, i, out, err);
-        }
-    }
-    return TM_E_NOTHING;
+    uint32_t index = tm_pkg_attachment_find(p->meta, name);
+    return index != UINT32_MAX ? tm_decoder_attachment(p->decoder, index, out, err) : TM_E_NOTHING;
 }
 
 tm_status tm_weights_of_package(struct tm_package *package, const char *path,

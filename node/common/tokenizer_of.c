@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/common/tokenizer_of.h"
 
-#include <string.h>
-
 #include "node/common/decode.h"
 
 struct attachments {
@@ -14,12 +12,8 @@ static tm_status read_attachment(void *context, const char *name, struct tm_buf 
                                  struct tm_err *err)
 {
     const struct attachments *a = context;
-    for (uint32_t i = 0; i < a->meta->attachment_count; i++) {
-        if (strcmp(a->meta->attachments[i].name, name) == 0) {
-            return tm_decoder_attachment(a->decoder, i, out, err);
-        }
-    }
-    return TM_E_NOTHING;
+    uint32_t index = tm_pkg_attachment_find(a->meta, name);
+    return index != UINT32_MAX ? tm_decoder_attachment(a->decoder, index, out, err) : TM_E_NOTHING;
 }
 
 tm_status tm_tokenizer_of_package(struct tm_package *package, const char *path,

@@ -86,7 +86,7 @@ static tm_status place(struct work *w)
         return tm_job_merge_to(w->o->job, path, w->o->owner, w->o->quiet, w->err);
     }
     TM_TRY(tm_figures_write(&w->evaluate, &w->out->evaluation, &w->figures));
-    return tm_package_add(w->candidate, path, TM_FIGURES_NAME, tm_buf_view(&w->figures),
+    return tm_package_add(w->candidate, path, TM_PACKAGE_FIGURES, tm_buf_view(&w->figures),
                           w->o->owner, w->err);
 }
 

@@ -110,12 +110,12 @@ START_TEST(a_figure_that_was_invented)
         char old = *at;
         *at = (char)(old == '9' ? '8' : old + 1);
         struct tm_view lie = tm_buf_view(&text);
-        ck_assert_int_eq(tm_package_add(g.s.out, g.s.out, TM_FIGURES_NAME, lie, g.s.owner, &err),
+        ck_assert_int_eq(tm_package_add(g.s.out, g.s.out, TM_PACKAGE_FIGURES, lie, g.s.owner, &err),
                          TM_OK);
         ck_assert_int_eq(tm_figures_check(&check, &err), TM_E_VERIFY);
         ck_assert_msg(strstr(err.why, figures[i]) != NULL, "%s", err.why);
         *at = old;
-        ck_assert_int_eq(tm_package_add(g.s.out, g.s.out, TM_FIGURES_NAME, lie, g.s.owner, &err),
+        ck_assert_int_eq(tm_package_add(g.s.out, g.s.out, TM_PACKAGE_FIGURES, lie, g.s.owner, &err),
                          TM_OK);
     }
     ck_assert_int_eq(tm_figures_check(&check, &err), TM_OK);

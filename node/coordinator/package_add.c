@@ -60,11 +60,9 @@ static tm_status drop_old(struct adding *a, struct tm_err *err)
         a->meta.chunk_count = a->meta.attachments[count - 1].first_chunk;
         a->ledger.entry_count = a->meta.chunk_count;
     }
-    for (uint32_t i = 0; i < a->meta.attachment_count; i++) {
-        if (strcmp(a->meta.attachments[i].name, a->name) == 0) {
-            return tm_err_set(err, TM_E_USAGE, a->name, "cannot add to the package", NULL,
-                              "another file of the package has this name");
-        }
+    if (tm_pkg_attachment_find(&a->meta, a->name) != UINT32_MAX) {
+        return tm_err_set(err, TM_E_USAGE, a->name, "cannot add to the package", NULL,
+                          "another file of the package has this name");
     }
     return TM_OK;
 }

@@ -53,12 +53,8 @@ tm_status tm_figures_read(struct tm_package *package, struct tm_buf *out, struct
 {
     const struct tm_pkg_meta *meta = tm_package_meta(package);
     struct tm_decoder *decoder = NULL;
-    uint32_t index = 0;
-    while (index < meta->attachment_count &&
-           strcmp(meta->attachments[index].name, TM_FIGURES_NAME) != 0) {
-        index++;
-    }
-    if (index == meta->attachment_count) {
+    uint32_t index = tm_pkg_attachment_find(meta, TM_PACKAGE_FIGURES);
+    if (index == UINT32_MAX) {
         return TM_E_NOTHING;
     }
     TM_TRY(tm_decoder_new(package, &decoder, err));

@@ -9,7 +9,6 @@
 #include "node/quality/evaluate.h"
 #include "package/package.h"
 
-#define TM_FIGURES_NAME "tensormill/figures.json"
 #define TM_FIGURES_BYTES_MAX ((size_t)1 << 20)
 
 /* Appends the file for an evaluation with these options. */

@@ -63,7 +63,7 @@ static void broken(const char *text, const char *why)
     struct tm_err err = {0};
     struct tm_figures_check check = {.package_path = test_path(&dir, "m.tmpk"), .quiet = true};
     tp_begin(&tp);
-    tp_attach(&tp, TM_FIGURES_NAME, tm_view_str(text), 1000);
+    tp_attach(&tp, TM_PACKAGE_FIGURES, tm_view_str(text), 1000);
     tp_write(&tp, check.package_path);
     tp_end(&tp);
     ck_assert_int_eq(tm_figures_check(&check, &err), TM_E_MALFORMED);

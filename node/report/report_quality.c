@@ -162,11 +162,11 @@ tm_status tm_report_add_carried(struct tm_report *report, struct tm_package *pac
     tm_buf_init(&text, TM_FIGURES_BYTES_MAX);
     tm_status status = tm_figures_read(package, &text, err);
     if (status == TM_OK) {
-        status = tm_json_parse(tm_buf_view(&text), TM_FIGURES_NAME, &doc, err);
+        status = tm_json_parse(tm_buf_view(&text), TM_PACKAGE_FIGURES, &doc, err);
     }
     if (status == TM_OK) {
         status =
-            add(report, tm_json_root(doc), "carried by the package", true, TM_FIGURES_NAME, err);
+            add(report, tm_json_root(doc), "carried by the package", true, TM_PACKAGE_FIGURES, err);
     }
     if (status == TM_OK) {
         report->qualities[report->quality_count - 1].carried = true;
