@@ -140,14 +140,12 @@ tm_status tm_gated_preflight(const char *gate, const char *text_path, const char
     }
     tm_buf_init(&tasks, 1 << 16);
     tm_status status = tm_gate_tasks(&parsed, NULL, &tasks);
-    const char *at = (const char *)tasks.data;
-    while (status == TM_OK && at != NULL && *at != '\0') {
-        const char *comma = strchr(at, ',');
+    const char *list = (const char *)tasks.data;
+    struct tm_view spec;
+    while (status == TM_OK && tm_task_next(&list, &spec)) {
         struct tm_task task;
-        status = tm_task_open(tm_view_of(at, comma != NULL ? (size_t)(comma - at) : strlen(at)),
-                              task_data, &task, err);
+        status = tm_task_open(spec, task_data, &task, err);
         tm_task_deinit(&task);
-        at = comma != NULL ? comma + 1 : NULL;
     }
     tm_buf_deinit(&tasks);
     return status;

@@ -212,16 +212,14 @@ static tm_status measure_task(struct work *w, struct tm_view spec)
 
 static tm_status measure_tasks(struct work *w)
 {
-    const char *at = w->o->tasks;
-    while (at != NULL && *at != '\0') {
-        const char *comma = strchr(at, ',');
-        size_t bytes = comma != NULL ? (size_t)(comma - at) : strlen(at);
+    const char *list = w->o->tasks;
+    struct tm_view spec;
+    while (tm_task_next(&list, &spec)) {
         if (w->out->task_count == TM_EVALUATION_TASKS) {
             return tm_err_set(w->err, TM_E_USAGE, "--tasks", what_failed, NULL,
                               "more than %d tasks", TM_EVALUATION_TASKS);
         }
-        TM_TRY(measure_task(w, tm_view_of(at, bytes)));
-        at = comma != NULL ? comma + 1 : NULL;
+        TM_TRY(measure_task(w, spec));
     }
     return TM_OK;
 }

@@ -19,7 +19,6 @@ static const struct {
     [TM_GATE_ERROR_FIGURE] = {"error", "the relative error of the weights", false, false},
     [TM_GATE_TASKS] = {"tasks", "the share of right answers", true, false},
 };
-static const char *const tasks[] = {"mini", "arc", "piqa", "hellaswag", "lambada"};
 
 static bool parse_figure(struct tm_view name, struct tm_gate_clause *out)
 {
@@ -29,14 +28,12 @@ static bool parse_figure(struct tm_view name, struct tm_gate_clause *out)
             return !out->times || figures[f].times;
         }
     }
-    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
-        if (tm_view_eq_str(name, tasks[i])) {
-            out->figure = TM_GATE_TASK;
-            snprintf(out->task, sizeof out->task, "%s", tasks[i]);
-            return true;
-        }
+    if (!tm_task_known(name)) {
+        return false;
     }
-    return false;
+    out->figure = TM_GATE_TASK;
+    snprintf(out->task, sizeof out->task, "%.*s", (int)name.bytes, (const char *)name.data);
+    return true;
 }
 
 /* One clause into the gate's next place; false when it is none. */
@@ -97,10 +94,11 @@ bool tm_gate_needs_base(const struct tm_gate *gate)
 /* Whether `name` is one of the names in a list as --tasks takes it. */
 static bool is_in(const char *list, const char *name)
 {
-    size_t bytes = strlen(name);
-    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, name, bytes) == 0 && strchr(",=", at[bytes]) != NULL) {
+    struct tm_view spec;
+    while (tm_task_next(&list, &spec)) {
+        const uint8_t *equals = memchr(spec.data, '=', spec.bytes);
+        spec.bytes = equals != NULL ? (size_t)(equals - spec.data) : spec.bytes;
+        if (tm_view_eq_str(spec, name)) {
             return true;
         }
     }

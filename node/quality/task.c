@@ -316,6 +316,22 @@ static const struct kind *kind_of(struct tm_view name)
     return NULL;
 }
 
+bool tm_task_known(struct tm_view name)
+{
+    return kind_of(name) != NULL;
+}
+
+bool tm_task_next(const char **list, struct tm_view *spec)
+{
+    if (*list == NULL || **list == '\0') {
+        return false;
+    }
+    const char *comma = strchr(*list, ',');
+    *spec = tm_view_of(*list, comma != NULL ? (size_t)(comma - *list) : strlen(*list));
+    *list = comma != NULL ? comma + 1 : NULL;
+    return true;
+}
+
 /* ---- files ---- */
 
 static tm_status read_line(struct reader *r, struct tm_view line)

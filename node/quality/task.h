@@ -41,6 +41,12 @@ struct tm_task {
     struct tm_buf text;
 };
 
+/* The next of a list "arc,piqa=FILE" into *spec, and *list behind it; false at its end. list may be
+ * NULL. */
+bool tm_task_next(const char **list, struct tm_view *spec);
+/* Whether a task has this name. */
+bool tm_task_known(struct tm_view name);
+
 /* spec: a name of the list above, looked for in `folder` as the data sets are usually laid out, or
  * NAME=FILE. folder may be NULL. Errors: TM_E_USAGE for an unknown name, TM_E_NOT_FOUND,
  * TM_E_MALFORMED with file and line, TM_E_LIMIT (512 MiB). On failure *out is empty. */

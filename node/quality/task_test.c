@@ -149,6 +149,23 @@ START_TEST(broken_lines)
 }
 END_TEST
 
+START_TEST(lists)
+{
+    const char *list = "arc,piqa=a/b,,mini,";
+    static const char *const specs[] = {"arc", "piqa=a/b", "", "mini"};
+    struct tm_view spec;
+    for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
+        ck_assert(tm_task_next(&list, &spec));
+        ck_assert(tm_view_eq_str(spec, specs[i]));
+    }
+    ck_assert(!tm_task_next(&list, &spec));
+    list = NULL;
+    ck_assert(!tm_task_next(&list, &spec));
+    ck_assert(tm_task_known(tm_view_str("hellaswag")));
+    ck_assert(!tm_task_known(tm_view_str("arc=f")));
+}
+END_TEST
+
 START_TEST(where_tasks_come_from)
 {
     struct test_dir dir = test_dir_make();
@@ -189,6 +206,7 @@ Suite *tm_suite(void)
     tcase_add_test(tcase, hellaswag_is_cleaned);
     tcase_add_test(tcase, lambada_asks_for_the_last_word);
     tcase_add_test(tcase, broken_lines);
+    tcase_add_test(tcase, lists);
     tcase_add_test(tcase, where_tasks_come_from);
     Suite *suite = suite_create("task");
     suite_add_tcase(suite, tcase);
