@@ -129,9 +129,8 @@ static tm_status check_figures(const struct tm_command *command, const struct tm
         .quiet = parsed->quiet,
         .stop = &tm_stop_signal,
     };
-    TM_TRY(find_figures(check.package_path, out, err));
     if (!tm_opt_flag(command, parsed, "figures")) {
-        return TM_OK;
+        return find_figures(check.package_path, out, err);
     }
     TM_TRY(tm_figures_check(&check, err));
     *out = FIGURES_VERIFIED;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "node/common/model_of.h"
 #include "node/coordinator/package_add.h"
 #include "node/quality/figures.h"
 
@@ -30,30 +29,10 @@ static tm_status weights_error(struct work *w)
 }
 
 /* A model that has no graph here, or no tokenizer, can be compressed all the same. */
-static tm_status can_run(struct work *w, bool *out)
-{
-    struct tm_model model;
-    struct tm_err err = {.status = TM_OK};
-    tm_status status = tm_model_of(w->candidate, NULL, &model, &err);
-    *out = status == TM_OK && model.tokenizer != NULL;
-    snprintf(w->out->reason, sizeof w->out->reason, "%s",
-             status != TM_OK ? tm_err_why(&err, status) : "the model has no tokenizer");
-    if (status == TM_OK) {
-        tm_model_deinit(&model);
-    } else if (status != TM_E_INCOMPATIBLE && w->err != NULL) {
-        *w->err = err;
-    }
-    return status == TM_E_INCOMPATIBLE ? TM_OK : status;
-}
-
 static tm_status measure(struct work *w)
 {
     const struct tm_job *job = w->o->job;
-    bool runs = false;
-    TM_TRY(can_run(w, &runs));
-    if (!runs) {
-        return TM_OK;
-    }
+    struct tm_err cannot = {.status = TM_OK};
     TM_TRY(tm_gate_tasks(&w->gate, NULL, &w->tasks));
     w->evaluate = (struct tm_evaluate_options){
         .model_path = w->candidate,
@@ -66,9 +45,15 @@ static tm_status measure(struct work *w)
         .cache_bytes = w->o->cache_bytes,
         .quiet = w->o->quiet,
         .stop = w->o->stop};
-    TM_TRY(tm_evaluate(&w->evaluate, &w->out->evaluation, w->err));
-    w->out->measured = true;
-    return TM_OK;
+    w->evaluate.cannot = &cannot;
+    tm_status status = tm_evaluate(&w->evaluate, &w->out->evaluation, w->err);
+    w->evaluate.cannot = NULL;
+    w->out->measured = status == TM_OK;
+    if (status == TM_E_NOTHING) {
+        snprintf(w->out->reason, sizeof w->out->reason, "%s", tm_err_why(&cannot, status));
+        return TM_OK;
+    }
+    return status;
 }
 
 static tm_status hold(struct work *w)

@@ -224,9 +224,29 @@ static tm_status measure_tasks(struct work *w)
     return TM_OK;
 }
 
+/* The model; with o->cannot one that cannot be run is no failure. */
+static tm_status open_model(struct work *w)
+{
+    struct tm_err err = {.status = TM_OK}, *cannot = w->o->cannot;
+    tm_status status = tm_model_of(w->o->model_path, w->o->under, &w->model, &err);
+    bool runs = status == TM_OK && w->model.tokenizer != NULL;
+    if (cannot != NULL && !runs && (status == TM_OK || status == TM_E_INCOMPATIBLE)) {
+        if (status == TM_OK) {
+            tm_err_set(&err, TM_E_NOTHING, w->o->model_path, what_failed, NULL,
+                       "the model has no tokenizer");
+        }
+        *cannot = err;
+        return TM_E_NOTHING;
+    }
+    if (status != TM_OK && w->err != NULL) {
+        *w->err = err;
+    }
+    return status;
+}
+
 static tm_status run_work(struct work *w)
 {
-    TM_TRY(tm_model_of(w->o->model_path, w->o->under, &w->model, w->err));
+    TM_TRY(open_model(w));
     w->out->load_ms = w->model.load_ms;
     TM_TRY(choose_context(w));
     TM_TRY(read_text(w));

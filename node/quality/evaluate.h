@@ -14,20 +14,22 @@
 
 struct tm_evaluate_options {
     const char *model_path;
-    const char *base_path;    /* NULL: no comparison */
-    const char *under;        /* tm_checkpoint_open_under, or NULL */
-    const char *text_path;    /* NULL: the built-in text */
-    const char *tasks;        /* "arc,piqa=FILE", or NULL: none */
-    const char *task_data;    /* folder of their files, or NULL */
-    size_t task_items;        /* most of each; 0: all */
-    bool robust;              /* the tasks with typos and with a distraction too */
-    uint64_t seed;            /* of those */
-    uint64_t tokens;          /* most of the text; 0: all */
-    uint32_t context;         /* of a window; 0: 512, or what the model was made for */
-    size_t threads;           /* 0: one for each core */
-    uint64_t cache_bytes;     /* of the base's logits on disk; 0: none are kept */
-    bool speed;               /* time a prompt and some generated tokens */
-    bool quiet;               /* no progress */
+    const char *base_path; /* NULL: no comparison */
+    const char *under;     /* tm_checkpoint_open_under, or NULL */
+    const char *text_path; /* NULL: the built-in text */
+    const char *tasks;     /* "arc,piqa=FILE", or NULL: none */
+    const char *task_data; /* folder of their files, or NULL */
+    size_t task_items;     /* most of each; 0: all */
+    bool robust;           /* the tasks with typos and with a distraction too */
+    uint64_t seed;         /* of those */
+    uint64_t tokens;       /* most of the text; 0: all */
+    uint32_t context;      /* of a window; 0: 512, or what the model was made for */
+    size_t threads;        /* 0: one for each core */
+    uint64_t cache_bytes;  /* of the base's logits on disk; 0: none are kept */
+    bool speed;            /* time a prompt and some generated tokens */
+    bool quiet;            /* no progress */
+    struct tm_err *cannot; /* not NULL: that a model has no graph or no tokenizer is TM_E_NOTHING,
+                              and the reason is put here */
     const volatile int *stop; /* may be NULL */
 };
 

@@ -117,6 +117,15 @@ START_TEST(what_is_refused)
     fails(&options, TM_E_STOPPED, "", "asked to stop");
     ck_assert_int_eq(tm_file_remove_in(NULL, test_path(&dir, "tokenizer.json"), NULL), TM_OK);
     fails(&options, TM_E_NOT_FOUND, dir.path, "no tokenizer");
+    struct tm_err cannot = {0};
+    options.cannot = &cannot;
+    fails(&options, TM_E_NOTHING, "", "");
+    ck_assert_str_eq(cannot.why, "the model has no tokenizer");
+    test_put_text(&dir, "config.json", "{\"model_type\": \"bert\"}");
+    fails(&options, TM_E_NOTHING, "", "");
+    ck_assert_ptr_nonnull(strstr(cannot.why, "bert"));
+    options.model_path = "/nowhere/model.gguf";
+    fails(&options, TM_E_NOT_FOUND, "/nowhere", "");
     test_dir_remove(&dir);
 }
 END_TEST
